@@ -1,0 +1,301 @@
+"""Every contract of vcmbench, and nothing else.
+
+Data flows one way: a `Dataset` names images, a `Codec` turns each into a bitstream and back, a `Metric` compares the
+two, and the result is stored and reported. torch and pyarrow are imported for type checking only, so that codec
+processes and reports start without them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeAlias, TypeVar, cast
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from torch import Tensor
+
+Image: TypeAlias = npt.NDArray[np.uint8]
+"""H×W×3, RGB, sRGB, 8 bits."""
+
+ParameterValue: TypeAlias = bool | int | float | str
+Feature = TypeVar("Feature")
+Feature_co = TypeVar("Feature_co", covariant=True)
+
+
+class UsageError(ValueError):
+    """What the user asked for cannot be done; the message names the thing and the remedy."""
+
+
+class ParameterError(UsageError):
+    """A codec parameter is unknown, of the wrong type or out of its range."""
+
+
+class BitstreamError(ValueError):
+    """A bitstream is malformed, truncated or not of this codec."""
+
+
+class ImageError(ValueError):
+    """An image file cannot be read or used; the message says why."""
+
+
+def digest(identity: object) -> str:
+    """Return 16 hexadecimal digits that are equal exactly for equal JSON-like values, on every machine."""
+    text = json.dumps(identity, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+# ---------------------------------------------------------------------------------------------------------- codecs
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter of a codec family: its default (which fixes its type), what it does, and its allowed values.
+
+    Numbers have an inclusive range, words have choices, flags need neither.
+    """
+
+    default: ParameterValue
+    help: str
+    minimum: float | None = None
+    maximum: float | None = None
+    choices: tuple[str, ...] = ()
+
+    @property
+    def allowed(self) -> str:
+        """The allowed values in words, as shown by `vcmbench codecs` and in errors."""
+        if isinstance(self.default, bool):
+            return "true or false"
+        if isinstance(self.default, str):
+            return "one of " + ", ".join(self.choices) if self.choices else "a word"
+        noun = "a whole number" if isinstance(self.default, int) else "a number"
+        return f"{noun} from {self.minimum:g} to {self.maximum:g}"
+
+    def check(self, owner: str, name: str, value: object) -> ParameterValue:
+        """Return `value` in the parameter's type, or raise `ParameterError` naming owner, parameter and range."""
+        if isinstance(self.default, bool) or isinstance(value, bool):
+            fits = isinstance(self.default, bool) and isinstance(value, bool)
+        elif isinstance(self.default, str):
+            fits = isinstance(value, str) and (not self.choices or value in self.choices)
+        else:
+            if isinstance(self.default, float) and isinstance(value, int):
+                value = float(value)
+            low, high = cast(float, self.minimum), cast(float, self.maximum)
+            fits = isinstance(value, type(self.default)) and low <= cast(float, value) <= high
+        if not fits:
+            raise ParameterError(f"{owner}: {name} must be {self.allowed}, not {value!r}")
+        return cast(ParameterValue, value)
+
+
+class Codec(ABC):
+    """One *setting* of one codec family, e.g. jpeg at quality 4.
+
+    A subclass states its family, parameters and rate parameter, and implements `encode`, `decode` and `backend`.
+    Instances are stateless: the same image gives the same bytes, whatever was coded before.
+    """
+
+    family: ClassVar[str]
+    summary: ClassVar[str]
+    version: ClassVar[str]
+    """Raised whenever the same parameters would give other bytes or pixels."""
+    parameters: ClassVar[Mapping[str, Parameter]]
+    rate_parameter: str | None
+    """The parameter that rises with the rate and spans a curve; None for a single point."""
+    runs_in: ClassVar[Literal["process", "worker"]] = "process"
+    """"process": CPU code, run in a killable process. "worker": a network, batched on the worker's device."""
+
+    def __init__(self, **params: object) -> None:
+        """Resolve the defaults; raise `ParameterError` for what is unknown or out of range."""
+        unknown = [name for name in params if name not in self.parameters]
+        if unknown:
+            known = ", ".join(self.parameters) or "none"
+            raise ParameterError(f"{self.family}: unknown parameter {unknown[0]!r}; its parameters are: {known}")
+        self.params: dict[str, ParameterValue] = {
+            name: parameter.check(self.family, name, params.get(name, parameter.default))
+            for name, parameter in self.parameters.items()
+        }
+
+    @property
+    def defaults(self) -> Mapping[str, ParameterValue]:
+        """The family's default parameters."""
+        return {name: parameter.default for name, parameter in self.parameters.items()}
+
+    @property
+    def variant(self) -> str:
+        """The setting in words: the family, the rate parameter and every parameter that differs from its default."""
+        return _spell(self.family, self.params, self.defaults, always=self.rate_parameter)
+
+    @property
+    def curve(self) -> str:
+        """The curve this setting is a point of: the variant without its rate parameter."""
+        params = {name: value for name, value in self.params.items() if name != self.rate_parameter}
+        return _spell(self.family, params, self.defaults)
+
+    @property
+    def identity(self) -> dict[str, object]:
+        """Everything of this codec that can change a byte or a pixel."""
+        return {"family": self.family, "version": self.version, "params": self.params, "backend": self.backend()}
+
+    @abstractmethod
+    def backend(self) -> str:
+        """Name the libraries that do the coding and their versions, e.g. "Pillow 13.0.0, libjpeg-turbo 3.1.3"."""
+
+    @abstractmethod
+    def encode(self, image: Image) -> bytes:
+        """Code one image; all side information is in the returned bytes."""
+
+    @abstractmethod
+    def decode(self, bitstream: bytes) -> Image:
+        """Rebuild the image from the bytes alone, in its original size; raise `BitstreamError` for a malformed stream."""
+
+    def encode_batch(self, images: Sequence[Image]) -> list[bytes]:
+        """Code several images; networks override this."""
+        return [self.encode(image) for image in images]
+
+    def decode_batch(self, bitstreams: Sequence[bytes]) -> list[Image]:
+        """Decode several bitstreams; networks override this."""
+        return [self.decode(bitstream) for bitstream in bitstreams]
+
+
+def _spell(
+    family: str,
+    params: Mapping[str, ParameterValue],
+    defaults: Mapping[str, ParameterValue],
+    always: str | None = None,
+) -> str:
+    words = [f"{name}={_word(value)}" for name, value in params.items() if name == always or value != defaults.get(name)]
+    return " ".join([family, *words])
+
+
+def _word(value: ParameterValue) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+# --------------------------------------------------------------------------------------------------------- metrics
+
+
+class Extractor(Protocol[Feature_co]):
+    """A feature of a batch, e.g. its luma or a network's activations.
+
+    Two extractors that compute the same thing must be equal and hash alike (a function or a frozen dataclass does),
+    so that metrics which name the same one share one pass.
+    """
+
+    def __call__(self, batch: Batch) -> Feature_co:
+        """Compute the feature of every image of the batch."""
+
+    def __hash__(self) -> int: ...
+
+
+class Batch:
+    """Same-size images on one device, with every derived feature computed once.
+
+    `images` is B×3×H×W uint8 RGB; `boxes` is B×4 (x, y, width, height in these pixels), the face boxes found on the
+    originals and shared by every setting, or None where there are none.
+    """
+
+    def __init__(self, images: Tensor, boxes: Tensor | None = None) -> None:
+        if images.ndim != 4 or images.shape[1] != 3 or images.element_size() != 1:
+            raise ValueError(f"a batch takes uint8 tensors of shape B×3×H×W, not {images.dtype} {tuple(images.shape)}")
+        self.images = images
+        self.boxes = boxes
+        self._features: dict[Hashable, Any] = {}
+
+    def __len__(self) -> int:
+        return int(self.images.shape[0])
+
+    def get(self, extractor: Extractor[Feature]) -> Feature:
+        """Return the extractor's feature of these images, computed on the first call."""
+        if extractor not in self._features:
+            self._features[extractor] = extractor(self)
+        return cast(Feature, self._features[extractor])
+
+    def release(self, keep: Collection[Extractor[Any]] = ()) -> None:
+        """Free every feature but those named in `keep`."""
+        self._features = {extractor: value for extractor, value in self._features.items() if extractor in keep}
+
+
+@dataclass(frozen=True)
+class Missing:
+    """Stands for a value that a metric cannot give, with the reason."""
+
+    reason: str
+
+
+Value: TypeAlias = float | bool | str | Missing
+Scores: TypeAlias = Mapping[str, Sequence[Value]]
+"""Column → one value per image of the batch, in order."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One result column of a metric: how it is titled, which way is better, and what values it takes."""
+
+    title: str
+    better: Literal["higher", "lower"] | None
+    dtype: Literal["float", "bool", "string"] = "float"
+    unit: str = ""
+    limits: tuple[float | None, float | None] = (None, None)
+
+
+class Metric(ABC):
+    """One value, or a few, per pair of original and decoded image."""
+
+    name: ClassVar[str]
+    summary: ClassVar[str]
+    version: ClassVar[str]
+    """Raised whenever the same images would give other values."""
+    kind: ClassVar[Literal["human", "machine"]]
+    columns: ClassVar[Mapping[str, Column]]
+    extractors: tuple[Extractor[Any], ...] = ()
+    """What `score` asks of a batch; features that no metric of the job still names are freed."""
+
+    def __init__(self, device: str = "cpu") -> None:
+        self.device = device
+
+    @classmethod
+    def unavailable(cls) -> str | None:
+        """Say what is missing on this machine and how to get it, or None when the metric can run."""
+        return None
+
+    @property
+    def identity(self) -> dict[str, object]:
+        """Everything that can change a value: class version, weights, backend, precision."""
+        return {"name": self.name, "version": self.version}
+
+    @abstractmethod
+    def score(self, reference: Batch, decoded: Batch) -> Scores:
+        """Compare each decoded image with its original; every column has one value, or a `Missing`, per image."""
+
+
+# -------------------------------------------------------------------------------------------------------- datasets
+
+
+class Dataset(ABC):
+    """A named collection of face images; a subclass is a frozen dataclass whose fields are its options in the job file."""
+
+    kind: ClassVar[str]
+    summary: ClassVar[str]
+    notice: ClassVar[str] = ""
+    """A caveat that every output must carry, e.g. "two people, not a benchmark"."""
+
+    @abstractmethod
+    def images(self) -> Iterator[pa.RecordBatch]:
+        """List every image, without opening it.
+
+        Columns: `image` (unique name), `path` (what `read` takes), `identity` (string or null), `box_x`, `box_y`,
+        `box_width`, `box_height` (float32 face box in the file's pixels, or null), then any label columns.
+        Raises `UsageError` when the root or a list is missing or unreadable.
+        """
+
+    @abstractmethod
+    def read(self, path: str) -> bytes:
+        """Return the image file's bytes; raise `OSError` when it cannot be read."""

@@ -1,0 +1,1 @@
+"""From a job to a finished run directory: plan, workers, cluster, tracking."""
