@@ -1,0 +1,352 @@
+"""The run directory: a public contract, shared by the pipeline that writes it and the reports that read it.
+
+    config.yaml  manifest.parquet  provenance.json  index.json  results/shard-000000.g1.parquet  summary.parquet  report/
+
+The directory is a local path or any fsspec URL. A shard file is immutable once `index.json` names it, and readers follow
+the index, never a listing: a file that the index does not name does not exist. Every file appears whole or not at all.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import IO, Any, Literal, cast
+
+import fsspec
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from vcmbench.interfaces import Codec, Metric, ParameterValue, UsageError, digest
+
+FORMAT = 1
+MANIFEST, INDEX, CONFIG, PROVENANCE, SUMMARY = (
+    "manifest.parquet",
+    "index.json",
+    "config.yaml",
+    "provenance.json",
+    "summary.parquet",
+)
+
+ROW_SCHEMA = pa.schema(
+    [
+        ("image", pa.string()),
+        ("identity", pa.string()),
+        ("setting", pa.string()),
+        ("family", pa.string()),
+        ("curve", pa.string()),
+        ("variant", pa.string()),
+        ("bytes", pa.int64()),
+        ("bpp", pa.float64()),
+        ("width", pa.int32()),
+        ("height", pa.int32()),
+        ("encode_ms", pa.float64()),
+        ("decode_ms", pa.float64()),
+        ("bitstream_hash", pa.string()),
+        ("decoded_hash", pa.string()),
+        ("note", pa.string()),
+        ("status", pa.string()),
+        ("error", pa.string()),
+        ("metric_errors", pa.map_(pa.string(), pa.string())),
+    ]
+)
+"""The columns before the metrics'. `setting` is the codec's key; `status` is "ok" or "error"; `note` says what was converted
+on reading the image; `metric_errors` maps a metric column to the reason why it is null."""
+
+_ROW_GROUP = 16_384
+"""Rows of the manifest that are read together: small enough for a worker to fetch one shard, large enough to compress."""
+
+_ARROW_TYPES = {"float": pa.float64(), "bool": pa.bool_(), "string": pa.string()}
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ColumnRecord(_Record):
+    """What a reader needs to know of one metric column."""
+
+    title: str
+    better: Literal["higher", "lower"] | None
+    dtype: Literal["float", "bool", "string"]
+    unit: str
+
+
+class SettingRecord(_Record):
+    """One codec setting of the job; `key` hashes all that can change its bytes or pixels."""
+
+    key: str
+    family: str
+    curve: str
+    variant: str
+    rate_parameter: str | None
+    params: dict[str, ParameterValue]
+    backend: str
+
+    @classmethod
+    def of(cls, codec: Codec, preparation: Mapping[str, object]) -> SettingRecord:
+        """Describe a codec that is applied to images prepared in that way."""
+        return cls(
+            key=digest({**codec.identity, "preparation": dict(preparation)}),
+            family=codec.family,
+            curve=codec.curve,
+            variant=codec.variant,
+            rate_parameter=codec.rate_parameter,
+            params=codec.params,
+            backend=codec.backend(),
+        )
+
+
+class MetricRecord(_Record):
+    """One metric of the job; `key` hashes all that can change its values."""
+
+    key: str
+    name: str
+    kind: Literal["human", "machine"]
+    version: str
+    summary: str
+    columns: dict[str, ColumnRecord]
+
+    @classmethod
+    def of(cls, metric: Metric) -> MetricRecord:
+        """Describe a metric."""
+        columns = {
+            name: ColumnRecord(title=column.title, better=column.better, dtype=column.dtype, unit=column.unit)
+            for name, column in metric.columns.items()
+        }
+        return cls(
+            key=digest(metric.identity),
+            name=metric.name,
+            kind=metric.kind,
+            version=metric.version,
+            summary=metric.summary,
+            columns=columns,
+        )
+
+
+Cells = dict[str, tuple[str, ...]]
+"""Setting key → the keys of the metrics it has been scored with."""
+
+
+class ShardRecord(_Record):
+    """The current file of one shard, and the name of the set of cells it is complete for."""
+
+    file: str
+    generation: int
+    cells: str
+
+
+class Index(_Record):
+    """What the job asks for now, and which shard files are current."""
+
+    format: Literal[1] = 1
+    name: str
+    notice: str
+    settings: tuple[SettingRecord, ...]
+    metrics: tuple[MetricRecord, ...]
+    cell_sets: dict[str, Cells] = {}
+    shards: dict[int, ShardRecord] = {}
+
+    @property
+    def wanted(self) -> Cells:
+        """The cells that the job asks of every shard."""
+        metrics = tuple(metric.key for metric in self.metrics)
+        return {setting.key: metrics for setting in self.settings}
+
+    @property
+    def columns(self) -> dict[str, ColumnRecord]:
+        """Every metric column the job asks for, in the job's order."""
+        return {name: column for metric in self.metrics for name, column in metric.columns.items()}
+
+    def cells(self, shard: int) -> Cells:
+        """The cells a shard is complete for; none for a shard that has no file yet."""
+        record = self.shards.get(shard)
+        return self.cell_sets[record.cells] if record else {}
+
+    def is_complete(self, shard: int) -> bool:
+        """Whether the shard has every cell that the job asks for."""
+        stored = self.cells(shard)
+        return all(
+            set(metrics) <= set(stored.get(setting, ())) and setting in stored for setting, metrics in self.wanted.items()
+        )
+
+    def with_shard(self, shard: int, file: str, generation: int, cells: Cells) -> Index:
+        """Return the index with that file as the shard's current one; an older generation changes nothing."""
+        current = self.shards.get(shard)
+        if current and current.generation >= generation:
+            return self
+        name = digest({setting: sorted(metrics) for setting, metrics in cells.items()})
+        return self.model_copy(
+            update={
+                "cell_sets": {**self.cell_sets, name: cells},
+                "shards": {**self.shards, shard: ShardRecord(file=file, generation=generation, cells=name)},
+            }
+        )
+
+
+def row_schema(columns: Mapping[str, ColumnRecord]) -> pa.Schema:
+    """The schema of result rows with these metric columns."""
+    fields = [pa.field(name, _ARROW_TYPES[column.dtype]) for name, column in columns.items()]
+    return pa.schema([*ROW_SCHEMA, *fields])
+
+
+class RunDirectory:
+    """One run's directory, local or on any fsspec file system."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.filesystem, self.root = fsspec.core.url_to_fs(url)
+
+    @cached_property
+    def is_local(self) -> bool:
+        """Whether the directory is on this machine's own file system."""
+        return "file" in cast("tuple[str, ...]", tuple(self.filesystem.protocol))
+
+    def path(self, name: str) -> str:
+        """The file's path on the run's file system."""
+        return f"{self.root.rstrip('/')}/{name}"
+
+    def exists(self, name: str) -> bool:
+        """Whether the run has that file."""
+        return bool(self.filesystem.exists(self.path(name)))
+
+    def read(self, name: str) -> bytes:
+        """Return a file's bytes."""
+        return bytes(self.filesystem.cat_file(self.path(name)))
+
+    def write(self, name: str, data: bytes) -> None:
+        """Write a file that appears whole or not at all."""
+        with self.create(name) as file:
+            file.write(data)
+
+    @contextlib.contextmanager
+    def create(self, name: str) -> Iterator[IO[bytes]]:
+        """Open a new file that appears, whole, when the block ends without an error."""
+        target = self.path(name)
+        if not self.is_local:
+            with self.filesystem.open(target, "wb") as file:  # an object appears when its upload is complete
+                yield file
+            return
+        Path(target).parent.mkdir(parents=True, exist_ok=True)
+        descriptor, temporary = tempfile.mkstemp(dir=Path(target).parent, prefix=".", suffix=".partial")
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            Path(temporary).chmod(0o644)
+            Path(temporary).replace(target)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+
+    # ------------------------------------------------------------------------------------------------ manifest
+
+    def write_manifest(self, batches: Iterator[pa.RecordBatch], shard_size: int) -> None:
+        """Store the selected images in order, and with it which shard each belongs to; existing images stay where they are.
+
+        Images already in a manifest are skipped at the front of `batches`, and the rest is appended in new shards.
+        """
+        stored, next_shard = self._manifest_extent()
+        first = next(batches, None)
+        if first is None:
+            return
+        schema = first.schema.append(pa.field("shard", pa.int32()))
+        with self.create(MANIFEST) as file, pq.ParquetWriter(file, schema) as writer:
+            if stored:
+                with self.filesystem.open(self.path(MANIFEST), "rb") as old:
+                    for batch in pq.ParquetFile(old).iter_batches():
+                        writer.write_batch(batch.cast(schema), _ROW_GROUP)
+            offset = -stored
+            for batch in _chain(first, batches):
+                indices = pa.array(range(offset, offset + batch.num_rows), pa.int64())
+                offset += batch.num_rows
+                fresh = pc.greater_equal(indices, 0)
+                shards = pc.add(pc.divide(indices, shard_size), next_shard).cast(pa.int32())
+                writer.write_batch(batch.append_column(schema.field("shard"), shards).filter(fresh), _ROW_GROUP)
+
+    def _manifest_extent(self) -> tuple[int, int]:
+        """The number of images in the stored manifest and the first unused shard number."""
+        if not self.exists(MANIFEST):
+            return 0, 0
+        sizes = self.shard_sizes()
+        return sum(sizes.values()), max(sizes, default=-1) + 1
+
+    def shard_sizes(self) -> dict[int, int]:
+        """Shard → its number of images, read without holding the images."""
+        counts: dict[int, int] = {}
+        with self.filesystem.open(self.path(MANIFEST), "rb") as file:
+            for batch in pq.ParquetFile(file).iter_batches(columns=["shard"]):
+                for entry in pc.value_counts(batch.column(0)).to_pylist():
+                    counts[entry["values"]] = counts.get(entry["values"], 0) + entry["counts"]
+        return counts
+
+    def manifest(self, shard: int | None = None) -> pa.Table:
+        """The manifest of one shard, or the whole."""
+        filters = None if shard is None else [("shard", "=", shard)]
+        return pq.read_table(self.path(MANIFEST), filesystem=self.filesystem, filters=filters)
+
+    # --------------------------------------------------------------------------------------------------- index
+
+    def read_index(self) -> Index | None:
+        """The index, or None for a directory that has none yet; a damaged one raises `UsageError`."""
+        if not self.exists(INDEX):
+            return None
+        try:
+            return Index.model_validate_json(self.read(INDEX))
+        except ValidationError as error:
+            problem = error.errors()[0]
+            place = ".".join(map(str, problem["loc"])) or "the file"
+            raise UsageError(
+                f"{self.path(INDEX)} cannot be used: {place}: {problem['msg']}; restore the file, or choose another `out`"
+            ) from error
+
+    def write_index(self, index: Index) -> None:
+        """Make an index the current one."""
+        self.write(INDEX, index.model_dump_json().encode())
+
+    # -------------------------------------------------------------------------------------------------- shards
+
+    def write_shard(self, shard: int, generation: int, table: pa.Table) -> str:
+        """Store a shard's rows and return the file's name, which the index must still be given."""
+        name = f"results/shard-{shard:06d}.g{generation}.parquet"
+        buffer = io.BytesIO()
+        pq.write_table(table, buffer, compression="zstd")
+        self.write(name, buffer.getvalue())
+        return name
+
+    def read_shard(self, file: str) -> pa.Table:
+        """The rows of one shard file."""
+        return pq.read_table(io.BytesIO(self.read(file)))
+
+    # ---------------------------------------------------------------------------------------------- provenance
+
+    def write_provenance(self, provenance: Mapping[str, Any]) -> None:
+        """Store where the values came from: versions, hardware, settings."""
+        self.write(PROVENANCE, json.dumps(provenance, indent=2, ensure_ascii=False).encode())
+
+    def read_provenance(self) -> dict[str, Any]:
+        """What `write_provenance` stored; empty when nothing was."""
+        return cast("dict[str, Any]", json.loads(self.read(PROVENANCE))) if self.exists(PROVENANCE) else {}
+
+
+def complete_shards(index: Index) -> list[str]:
+    """The files of the shards that have every cell the job asks for; reports read only these."""
+    return [record.file for shard, record in sorted(index.shards.items()) if index.is_complete(shard)]
+
+
+def _chain(first: pa.RecordBatch, rest: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    yield first
+    yield from rest
+
+
+def table_of(rows: Sequence[Mapping[str, object]], columns: Mapping[str, ColumnRecord]) -> pa.Table:
+    """Rows as a table of the run's schema."""
+    return pa.Table.from_pylist(list(rows), schema=row_schema(columns))
