@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -104,10 +105,11 @@ class Codec(ABC):
     summary: ClassVar[str]
     version: ClassVar[str]
     """Raised whenever the same parameters would give other bytes or pixels."""
-    parameters: ClassVar[Mapping[str, Parameter]]
+    parameters: Mapping[str, Parameter]
+    """By name, in the order they are spelled; a wrapper's depend on what it wraps."""
     rate_parameter: str | None
     """The parameter that rises with the rate and spans a curve; None for a single point."""
-    runs_in: ClassVar[Literal["process", "worker"]] = "process"
+    runs_in: Literal["process", "worker"] = "process"
     """"process": CPU code, run in a killable process. "worker": a network, batched on the worker's device."""
 
     def __init__(self, **params: object) -> None:
@@ -199,7 +201,7 @@ class Batch:
     """Same-size images on one device, with every derived feature computed once.
 
     `images` is B×3×H×W uint8 RGB; `boxes` is B×4 (x, y, width, height in these pixels), the face boxes found on the
-    originals and shared by every setting, or None where there are none.
+    originals and shared by every setting, NaN for an image without one; None where no image has one.
     """
 
     def __init__(self, images: Tensor, boxes: Tensor | None = None) -> None:
@@ -208,15 +210,17 @@ class Batch:
         self.images = images
         self.boxes = boxes
         self._features: dict[Hashable, Any] = {}
+        self._lock = threading.RLock()
 
     def __len__(self) -> int:
         return int(self.images.shape[0])
 
     def get(self, extractor: Extractor[Feature]) -> Feature:
-        """Return the extractor's feature of these images, computed on the first call."""
-        if extractor not in self._features:
-            self._features[extractor] = extractor(self)
-        return cast(Feature, self._features[extractor])
+        """Return the extractor's feature of these images, computed on the first call whichever thread makes it."""
+        with self._lock:
+            if extractor not in self._features:
+                self._features[extractor] = extractor(self)
+            return cast(Feature, self._features[extractor])
 
     def release(self, keep: Collection[Extractor[Any]] = ()) -> None:
         """Free every feature but those named in `keep`."""
