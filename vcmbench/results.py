@@ -131,8 +131,8 @@ class MetricRecord(_Record):
         )
 
 
-Cells = dict[str, tuple[str, ...]]
-"""Setting key → the keys of the metrics it has been scored with."""
+Cells = dict[str, dict[str, str]]
+"""Setting key → metric column → the key of the metric that gave the column's values."""
 
 
 class ShardRecord(_Record):
@@ -157,8 +157,8 @@ class Index(_Record):
     @property
     def wanted(self) -> Cells:
         """The cells that the job asks of every shard."""
-        metrics = tuple(metric.key for metric in self.metrics)
-        return {setting.key: metrics for setting in self.settings}
+        columns = {name: metric.key for metric in self.metrics for name in metric.columns}
+        return {setting.key: columns for setting in self.settings}
 
     @property
     def columns(self) -> dict[str, ColumnRecord]:
@@ -174,7 +174,7 @@ class Index(_Record):
         """Whether the shard has every cell that the job asks for."""
         stored = self.cells(shard)
         return all(
-            set(metrics) <= set(stored.get(setting, ())) and setting in stored for setting, metrics in self.wanted.items()
+            setting in stored and columns.items() <= stored[setting].items() for setting, columns in self.wanted.items()
         )
 
     def with_shard(self, shard: int, file: str, generation: int, cells: Cells) -> Index:
@@ -182,7 +182,7 @@ class Index(_Record):
         current = self.shards.get(shard)
         if current and current.generation >= generation:
             return self
-        name = digest({setting: sorted(metrics) for setting, metrics in cells.items()})
+        name = digest(cells)
         return self.model_copy(
             update={
                 "cell_sets": {**self.cell_sets, name: cells},
@@ -347,6 +347,6 @@ def _chain(first: pa.RecordBatch, rest: Iterator[pa.RecordBatch]) -> Iterator[pa
     yield from rest
 
 
-def table_of(rows: Sequence[Mapping[str, object]], columns: Mapping[str, ColumnRecord]) -> pa.Table:
-    """Rows as a table of the run's schema."""
-    return pa.Table.from_pylist(list(rows), schema=row_schema(columns))
+def table_of(rows: Sequence[Mapping[str, object]], schema: pa.Schema) -> pa.Table:
+    """Rows as a table; what a row does not name is null."""
+    return pa.Table.from_pylist(list(rows), schema=schema)

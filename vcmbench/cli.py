@@ -1,0 +1,252 @@
+"""The command line: joins jobs, pipeline, reports and tracking, and turns errors into one clear line.
+
+Exit codes: 0 every row written and none an error; 3 finished with error rows; 2 bad usage or job file; 1 not finished.
+Commands import what they need, so that `vcmbench codecs` does not wait for torch.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from vcmbench import __version__
+from vcmbench.interfaces import BitstreamError, ImageError, UsageError
+
+if TYPE_CHECKING:
+    from vcmbench.config import Job
+    from vcmbench.pipeline.driver import Outcome
+    from vcmbench.pipeline.plan import ShardWork
+    from vcmbench.reports.summary import Summary
+    from vcmbench.results import Index, RunDirectory
+
+NOT_FINISHED, BAD_USAGE, ERROR_ROWS = 1, 2, 3
+
+
+def main() -> None:
+    """Run the command line and exit with its code."""
+    try:
+        code = commands.main(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        code = BAD_USAGE
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        click.echo("vcmbench: interrupted; the same command continues where it stopped", err=True)
+        code = NOT_FINISHED
+    except Exception as error:
+        if "--debug" in sys.argv:
+            raise
+        code = _explain(error)
+    sys.exit(code)
+
+
+def _explain(error: Exception) -> int:
+    if isinstance(error, UsageError | ImageError | BitstreamError):
+        click.echo(f"vcmbench: {error}", err=True)
+        return BAD_USAGE
+    click.echo(f"vcmbench: {type(error).__name__}: {error} (`vcmbench --debug …` shows where)", err=True)
+    return NOT_FINISHED
+
+
+@click.group()
+@click.version_option(__version__)
+@click.option("--debug", is_flag=True, expose_value=False, help="Show tracebacks.")
+def commands() -> None:
+    """Benchmark face-image codecs for human and machine vision."""
+
+
+# ------------------------------------------------------------------------------------------------------------ runs
+
+
+@commands.command()
+@click.argument("job_file", type=click.Path(path_type=Path))
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a key, e.g. dataset.limit=100.")
+@click.option("--address", default="auto", metavar="auto|local|HOST", help="A Ray cluster; local runs without Ray.")
+@click.option("--workers", type=click.IntRange(min=1), help="Default: one a GPU, or one for 8 cores.")
+@click.option("--device", type=click.Choice(["cuda", "cpu"]), help="Default: cuda where the cluster has it.")
+def run(job_file: Path, overrides: tuple[str, ...], address: str, workers: int | None, device: str | None) -> int:
+    """Run a job: compute what its run directory lacks, then report."""
+    from vcmbench.config import load_job
+    from vcmbench.pipeline.driver import missing_work, open_run
+
+    job = load_job(job_file, overrides)
+    for name, reason in job.unavailable.items():
+        click.echo(f"without {name}: {reason}", err=True)
+    directory, index = open_run(job.task)
+    works = missing_work(directory, index)
+    images = sum(directory.shard_sizes().values())
+    click.echo(
+        f"{index.name}: {images} images × {len(index.settings)} settings, {sum(work.size for work in works)} to compute",
+        err=True,
+    )
+    if works:
+        outcome = _compute(job, directory, index, works, address, workers, device)
+        for variant in sorted(outcome.not_deterministic):
+            click.echo(f"warning: {variant} is not deterministic: coded again, it gave other bytes or pixels", err=True)
+    return _conclude(directory, log_to_mlflow=job.file.mlflow is not None)
+
+
+@commands.command()
+@click.argument("out")
+@click.option("--mlflow", is_flag=True, help="Log the run to MLflow, as its job says or to the default store.")
+def report(out: str, *, mlflow: bool) -> int:
+    """Make the report of the run directory OUT again."""
+    from vcmbench.results import RunDirectory
+
+    return _conclude(RunDirectory(out), log_to_mlflow=mlflow)
+
+
+def _compute(
+    job: Job,
+    directory: RunDirectory,
+    index: Index,
+    works: list[ShardWork],
+    address: str,
+    workers: int | None,
+    device: str | None,
+) -> Outcome:
+    from vcmbench.pipeline import cluster, local
+    from vcmbench.pipeline.driver import converge
+    from vcmbench.progress import Progress
+
+    with Progress(sum(work.size for work in works)) as progress:
+        if address == "local":
+            here = local.resources(device)
+            return converge(job.task, directory, index, works, here, local.execute_here, progress.reach)
+        with cluster.connected(address) as (cores, gpus):
+            layout = cluster.layout(cores, gpus, workers, device)
+            execute = cluster.RayExecutor(layout)
+            return converge(job.task, directory, index, works, layout.resources, execute, progress.reach)
+
+
+def _conclude(directory: RunDirectory, *, log_to_mlflow: bool) -> int:
+    from vcmbench.reports.page import write_report
+    from vcmbench.reports.tables import as_text
+
+    index = directory.read_index()
+    if index is None:
+        raise UsageError(f"{directory.url} is not a run directory: it has no index.json; `vcmbench run JOB.yaml` makes one")
+    summary = write_report(directory, index)
+    click.echo(as_text(index, summary))
+    click.echo(f"report:  {directory.url}/report/index.html\nresults: {directory.url}/results/")
+    if log_to_mlflow:
+        _track(directory, index, summary)
+    return ERROR_ROWS if sum(summary.table["errors"].to_pylist()) else 0
+
+
+def _track(directory: RunDirectory, index: Index, summary: Summary) -> None:
+    from vcmbench.config import MlflowSection, stored_job
+    from vcmbench.pipeline.tracking import Tracking, TrackingError, log_run
+
+    job = stored_job(directory)
+    section = job.mlflow or MlflowSection()
+    tracking = Tracking(section.tracking_uri, section.experiment)
+    parameters = job.model_dump(mode="json")
+    try:
+        log_run(tracking, directory, index, summary.table, dataset=job.dataset.kind, parameters=parameters, tags={})
+    except TrackingError as error:
+        click.echo(f"warning: {error}", err=True)
+    else:
+        click.echo(f"MLflow:  {tracking.tracking_uri} (see it with: mlflow ui --backend-store-uri {tracking.tracking_uri})")
+
+
+# ---------------------------------------------------------------------------------------------------- single files
+
+
+@commands.command()
+@click.option("--codec", "words", required=True, metavar="SETTING", help='For example "jpeg quality=10".')
+@click.argument("image", type=click.Path(path_type=Path))
+@click.argument("bitstream", type=click.Path(path_type=Path))
+def encode(words: str, image: Path, bitstream: Path) -> None:
+    """Code an IMAGE file into a BITSTREAM file."""
+    from vcmbench.config import parse_codec
+    from vcmbench.datasets.prepare import decode as read_image
+
+    codec = parse_codec(words)
+    pixels, note = read_image(_read(image))
+    data = codec.encode(pixels)
+    _write(bitstream, data)
+    height, width, _ = pixels.shape
+    click.echo(f"{codec.variant}: {width}×{height}, {len(data)} bytes, {8 * len(data) / (width * height):.4f} bpp")
+    if note:
+        click.echo(f"note: {note}", err=True)
+
+
+@commands.command()
+@click.option("--codec", "words", required=True, metavar="SETTING", help='For example "jpeg quality=10".')
+@click.argument("bitstream", type=click.Path(path_type=Path))
+@click.argument("image", type=click.Path(path_type=Path))
+def decode(words: str, bitstream: Path, image: Path) -> None:
+    """Decode a BITSTREAM file into an IMAGE file; its suffix names the format, PNG or another lossless one."""
+    from PIL import Image
+
+    from vcmbench.config import parse_codec
+
+    pixels = Image.fromarray(parse_codec(words).decode(_read(bitstream)))
+    try:
+        pixels.save(image)
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{image} cannot be written: {error}") from error
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def _write(path: Path, data: bytes) -> None:
+    try:
+        path.write_bytes(data)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {error.strerror}") from error
+
+
+# -------------------------------------------------------------------------------------------------------- listings
+
+
+@commands.command()
+def codecs() -> None:
+    """List the codec families, their parameters and ranges."""
+    from vcmbench import registry
+
+    for family, codec in registry.codecs.classes.items():
+        click.echo(f"{family}: {codec.summary}")
+        for name, parameter in codec.parameters.items():
+            click.echo(f"    {name} = {parameter.default}: {parameter.help} ({parameter.allowed})")
+
+
+@commands.command()
+def metrics() -> None:
+    """List the metrics, their columns, and whether they can run here."""
+    from vcmbench import registry
+
+    for name, metric in registry.metrics.classes.items():
+        missing = metric.unavailable()
+        click.echo(f"{name} ({metric.kind} vision): {metric.summary}" + (f" — cannot run: {missing}" if missing else ""))
+        for column, record in metric.columns.items():
+            direction = f", {record.better} is better" if record.better else ""
+            click.echo(f"    {column}: {record.title}{direction}")
+
+
+@commands.command()
+@click.argument("job_file", type=click.Path(path_type=Path))
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a key, e.g. dataset.limit=100.")
+def dataset(job_file: Path, overrides: tuple[str, ...]) -> None:
+    """Count the images, identities and face boxes that a job selects, without opening an image."""
+    from vcmbench.config import load_job
+    from vcmbench.datasets.selection import select
+
+    job = load_job(job_file, overrides)
+    images = boxes = 0
+    identities: Counter[str | None] = Counter()
+    for batch in select(job.dataset.images(), job.selection):
+        images += batch.num_rows
+        boxes += batch.num_rows - batch.column("box_x").null_count
+        identities.update(batch.column("identity").to_pylist())
+    unnamed = identities.pop(None, 0)
+    click.echo(f"{images} images, {boxes} with a face box, {len(identities)} identities, {unnamed} images of nobody known")

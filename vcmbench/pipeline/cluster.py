@@ -1,0 +1,183 @@
+"""Run shards on a Ray cluster: the only file that imports Ray.
+
+Ray Core rather than Ray Data, which drops a failing block silently or retries a dying actor for ever. One actor a GPU, or a
+group of cores, holds a worker; the driver keeps one shard in flight for each, and gives out again a shard whose worker died.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import secrets
+import sys
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+import ray._private.services
+import ray.util
+from ray.exceptions import RayActorError, RayTaskError
+
+from vcmbench.interfaces import UsageError
+from vcmbench.pipeline.driver import Resources, share
+from vcmbench.pipeline.plan import ShardWork
+from vcmbench.pipeline.worker import ShardResult, Worker, WorkerJob
+
+ATTEMPTS = 3
+POLL_SECONDS = 0.5
+CORES_PER_WORKER = 8
+"""Without a GPU, a worker for so many cores: enough codec processes to keep the scoring thread busy."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How many workers a cluster gets, and what each may use."""
+
+    workers: int
+    cores: int
+    gpus: int
+
+    @property
+    def resources(self) -> Resources:
+        """What one worker makes of its share."""
+        return share("cuda" if self.gpus else "cpu", self.cores)
+
+
+def layout(cores: int, gpus: int, workers: int | None, device: str | None) -> Layout:
+    """Share a cluster's cores and GPUs among workers: one worker a GPU, or one for `CORES_PER_WORKER` cores.
+
+    `device` is "cuda", "cpu", or None for cuda where the cluster has it.
+    """
+    on_gpu = gpus > 0 if device is None else device == "cuda"
+    if on_gpu and gpus == 0:
+        raise UsageError("--device cuda: this cluster has no GPU; use --device cpu")
+    count = workers or (gpus if on_gpu else max(1, cores // CORES_PER_WORKER))
+    available, unit = (gpus, "GPU") if on_gpu else (cores, "core")
+    if count > available:
+        raise UsageError(f"--workers {count}: each needs a {unit}, and this cluster has {available}")
+    return Layout(count, max(1, cores // count), int(on_gpu))
+
+
+@contextlib.contextmanager
+def connected(address: str) -> Iterator[tuple[int, int]]:
+    """Connect to a cluster and yield its cores and GPUs.
+
+    "auto" takes the cluster named by RAY_ADDRESS, as `ray job submit` sets it, or starts one on this machine that listens on
+    the loopback interface only and ends with the block; anything else is the address of a running cluster.
+    """
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    os.environ["RAY_ENABLE_UV_RUN_RUNTIME_ENV"] = "0"  # under `uv run`, Ray would build another environment
+    target = os.environ.get("RAY_ADDRESS") if address == "auto" else address
+    try:
+        if target:
+            ray.init(address=target, log_to_driver=False, logging_level=logging.ERROR)
+        else:
+            _start_on_loopback()
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        place = f"the Ray cluster at {target}" if target else "a Ray cluster on this machine"
+        raise UsageError(f"{place} cannot be reached: {error}; --address local runs without Ray") from error
+    try:
+        resources = ray.cluster_resources()  # type: ignore[no-untyped-call]  # Ray's own
+        yield int(resources.get("CPU", 1)), int(resources.get("GPU", 0))
+    finally:
+        ray.shutdown()
+
+
+def _start_on_loopback() -> None:
+    # Ray replaces a loopback address by the network card's and would listen on every interface; only these two functions
+    # know the address, and there is no public setting (2.60; a test lists the listeners).
+    for module in (ray._private.services, ray.util):
+        vars(module)["get_node_ip_address"] = _loopback
+    os.environ["RAY_AUTH_MODE"] = "token"
+    os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+    ray.init(
+        num_cpus=len(os.sched_getaffinity(0)),
+        _node_ip_address="127.0.0.1",
+        include_dashboard=False,
+        object_store_memory=128 * 2**20,  # results go to files, so the store holds next to nothing
+        log_to_driver=False,
+        logging_level=logging.ERROR,
+    )
+
+
+def _loopback(*_: object, **__: object) -> str:
+    return "127.0.0.1"
+
+
+class _Actor:
+    """A worker in a Ray actor; it is made by the first shard, so that a restarted actor makes its own."""
+
+    def __init__(self, job: WorkerJob) -> None:
+        self._job = job
+        self._worker: Worker | None = None
+        # A codec process imports its parent's main module, and Ray's would bring all of Ray into each.
+        del sys.modules["__main__"].__file__
+
+    def run(self, work: ShardWork) -> ShardResult:
+        if self._worker is None:
+            self._worker = Worker(self._job)
+        return self._worker.run(work)
+
+    def done(self) -> int:
+        return self._worker.done if self._worker else 0
+
+
+class RayExecutor:
+    """Runs shards in actors of the connected cluster."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+
+    def __call__(self, job: WorkerJob, works: Sequence[ShardWork], progress: Callable[[int], None]) -> Iterator[ShardResult]:
+        """Yield each shard's result as it is finished; raise `RuntimeError` for a shard that kills every worker it meets."""
+        waiting = deque(works)
+        attempts: Counter[int] = Counter()
+        actors = [self._actor(job) for _ in range(min(self._layout.workers, len(works)))]
+        running: dict[Any, tuple[Any, ShardWork]] = {}
+
+        def dispatch(actor: Any) -> None:
+            if waiting:
+                work = waiting.popleft()
+                running[actor.run.remote(work)] = actor, work
+
+        for actor in actors:
+            dispatch(actor)
+        try:
+            while running:
+                ready, _ = ray.wait(list(running), timeout=POLL_SECONDS)
+                for reference in ready:
+                    actor, work = running.pop(reference)
+                    try:
+                        yield ray.get(reference)
+                    except RayActorError as death:
+                        attempts[work.shard] += 1
+                        if attempts[work.shard] == ATTEMPTS:
+                            raise RuntimeError(f"shard {work.shard} ended its worker {ATTEMPTS} times: {death}") from death
+                        waiting.append(work)
+                    except RayTaskError as error:
+                        raise error.cause from error
+                    dispatch(actor)
+                progress(sum(_finished(actor) for actor in actors))
+        finally:
+            for actor in actors:
+                ray.kill(actor)
+
+    def _actor(self, job: WorkerJob) -> Any:
+        remote = ray.remote(_Actor).options(
+            num_cpus=self._layout.cores,
+            num_gpus=self._layout.gpus,
+            max_restarts=-1,
+            max_task_retries=0,  # a lost shard is given out again here, which Ray's own retries have been seen to hang on
+            max_concurrency=2,  # `done` is answered while `run` runs
+        )
+        return remote.remote(job)
+
+
+def _finished(actor: Any) -> int:
+    try:
+        return int(ray.get(actor.done.remote(), timeout=POLL_SECONDS))
+    except (RayActorError, TimeoutError):
+        return 0
