@@ -139,7 +139,7 @@ def _conclude(directory: RunDirectory, *, log_to_mlflow: bool) -> int:
 
 def _track(directory: RunDirectory, index: Index, summary: Summary) -> None:
     from vcmbench.config import MlflowSection, stored_job
-    from vcmbench.pipeline.tracking import Tracking, TrackingError, log_run
+    from vcmbench.pipeline.tracking import Tracking, TrackingError, log_run, without_passwords
 
     job = stored_job(directory)
     section = job.mlflow or MlflowSection()
@@ -150,7 +150,7 @@ def _track(directory: RunDirectory, index: Index, summary: Summary) -> None:
     except TrackingError as error:
         click.echo(f"warning: {error}", err=True)
     else:
-        click.echo(f"MLflow:  {tracking.tracking_uri} (see it with: mlflow ui --backend-store-uri {tracking.tracking_uri})")
+        click.echo(f"MLflow:  {without_passwords(section.tracking_uri)}, experiment {section.experiment}")
 
 
 # ---------------------------------------------------------------------------------------------------- single files

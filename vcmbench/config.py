@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import itertools
 import re
@@ -187,8 +188,13 @@ def _override(content: dict[str, Any], override: str) -> None:
 
 def _dataset(section: DatasetSection) -> Dataset:
     plugin = _at("dataset.kind", lambda: registry.datasets.get(section.kind))
+    options = section.model_extra or {}
+    own = [field.name for field in dataclasses.fields(plugin)]
+    for name in options:
+        if name not in own:
+            raise UsageError(f"dataset.{_unknown(name, [*DatasetSection.model_fields, *own])}")
     try:
-        dataset: Dataset = TypeAdapter(plugin, config=ConfigDict(extra="forbid")).validate_python(section.model_extra or {})
+        dataset: Dataset = TypeAdapter(plugin).validate_python(options)
     except ValidationError as error:
         raise UsageError(_explain(error, plugin, prefix="dataset")) from error
     return dataset
@@ -221,7 +227,8 @@ def _settings(family: str, params: Mapping[str, Any]) -> list[Codec]:
 
 def _metrics(wanted: str | Sequence[str]) -> tuple[tuple[type[Metric], ...], dict[str, str]]:
     """The metrics to run, and for `available` the ones that cannot, with what they lack."""
-    names = registry.metrics.classes if isinstance(wanted, str) else dict.fromkeys(wanted)
+    known = sorted(registry.metrics.classes.values(), key=lambda metric: (metric.kind, metric.name))
+    names = [metric.name for metric in known] if isinstance(wanted, str) else list(dict.fromkeys(wanted))
     metrics = [_at("metrics", lambda name=name: registry.metrics.get(name)) for name in names]
     lacking = {metric.name: reason for metric in metrics if (reason := metric.unavailable())}
     if lacking and wanted != "available":
@@ -247,25 +254,28 @@ def _explain(error: ValidationError, owner: type[Any], prefix: str = "") -> str:
     problem = min(error.errors(), key=lambda entry: len(entry["loc"]))
     names = [str(part) for part in problem["loc"] if not str(part).startswith(("literal[", "list[", "dict[", "function-"))]
     where = ".".join([prefix, *names] if prefix else names)
-    if problem["type"] in {"extra_forbidden", "unexpected_keyword_argument"}:
-        known = _keys(owner, names[:-1])
-        close = difflib.get_close_matches(names[-1], known, n=1)
-        hint = f" (did you mean {close[0]!r}?)" if close else ""
-        return f"{where}: unknown key{hint}; known here: {', '.join(known) or 'none'}"
+    if problem["type"] == "extra_forbidden":
+        parents = "".join(f"{name}." for name in names[:-1])
+        return parents + _unknown(names[-1], _keys(owner, names[:-1]))
     if problem["type"] in {"missing", "missing_argument"}:
         return f"{where}: this key is missing"
     message = problem["msg"][0].lower() + problem["msg"][1:]
     return f"{where}: {message}, not {problem['input']!r}"
 
 
-def _keys(owner: type[Any], path: Sequence[str]) -> list[str]:
-    """The keys that a section may have."""
+def _unknown(name: str, known: Sequence[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1)
+    hint = f" (did you mean {close[0]!r}?)" if close else ""
+    return f"{name}: unknown key{hint}; known here: {', '.join(known)}"
+
+
+def _keys(owner: type[BaseModel], path: Sequence[str]) -> list[str]:
+    """The keys of the section at that path."""
     for name in path:
-        field = getattr(owner, "model_fields", {}).get(name)
-        candidates = [field.annotation, *get_args(field.annotation)] if field else []
-        owner = next((c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)), owner)
-    fields = getattr(owner, "model_fields", None) or getattr(owner, "__dataclass_fields__", {})
-    return list(fields)
+        annotation = owner.model_fields[name].annotation
+        kinds = (annotation, *get_args(annotation))
+        owner = next(kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel))
+    return list(owner.model_fields)
 
 
 def _kind_of(value: object) -> str:

@@ -1,6 +1,7 @@
 """The run directory: a public contract, shared by the pipeline that writes it and the reports that read it.
 
-    config.yaml  manifest.parquet  provenance.json  index.json  results/shard-000000.g1.parquet  summary.parquet  report/
+    config.yaml  manifest.parquet  provenance.json  index.json  results/shard-000000.g1.parquet
+    summary.parquet  report/  tracking.json (how MLflow knows the run)
 
 The directory is a local path or any fsspec URL. A shard file is immutable once `index.json` names it, and readers follow
 the index, never a listing: a file that the index does not name does not exist. Every file appears whole or not at all.

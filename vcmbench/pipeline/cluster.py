@@ -14,7 +14,13 @@ import sys
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+
+# Ray reads these once, while it is imported. A cluster without authentication takes a client that offers a token.
+os.environ.setdefault("RAY_AUTH_MODE", "token")
+os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+os.environ["RAY_ENABLE_UV_RUN_RUNTIME_ENV"] = "0"  # under `uv run`, Ray would build another environment
 
 import ray
 import ray._private.services
@@ -68,8 +74,8 @@ def connected(address: str) -> Iterator[tuple[int, int]]:
     "auto" takes the cluster named by RAY_ADDRESS, as `ray job submit` sets it, or starts one on this machine that listens on
     the loopback interface only and ends with the block; anything else is the address of a running cluster.
     """
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    os.environ["RAY_ENABLE_UV_RUN_RUNTIME_ENV"] = "0"  # under `uv run`, Ray would build another environment
+    if not _has_token():
+        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
     target = os.environ.get("RAY_ADDRESS") if address == "auto" else address
     try:
         if target:
@@ -86,13 +92,16 @@ def connected(address: str) -> Iterator[tuple[int, int]]:
         ray.shutdown()
 
 
+def _has_token() -> bool:
+    named = {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & set(os.environ)
+    return bool(named) or (Path.home() / ".ray" / "auth_token").exists()
+
+
 def _start_on_loopback() -> None:
     # Ray replaces a loopback address by the network card's and would listen on every interface; only these two functions
     # know the address, and there is no public setting (2.60; a test lists the listeners).
     for module in (ray._private.services, ray.util):
         vars(module)["get_node_ip_address"] = _loopback
-    os.environ["RAY_AUTH_MODE"] = "token"
-    os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     ray.init(
         num_cpus=len(os.sched_getaffinity(0)),
         _node_ip_address="127.0.0.1",
