@@ -5,6 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
+
+torch.set_num_threads(1)  # as in a worker: torch's threads wait in busy loops, which a busy machine cannot afford
 
 
 @pytest.fixture(scope="session")

@@ -205,7 +205,7 @@ class Batch:
     """
 
     def __init__(self, images: Tensor, boxes: Tensor | None = None) -> None:
-        if images.ndim != 4 or images.shape[1] != 3 or images.element_size() != 1:
+        if images.ndim != 4 or images.shape[1] != 3 or str(images.dtype) != "torch.uint8":
             raise ValueError(f"a batch takes uint8 tensors of shape B×3×H×W, not {images.dtype} {tuple(images.shape)}")
         self.images = images
         self.boxes = boxes

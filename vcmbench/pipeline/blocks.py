@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
+import itertools
+import mmap
+import os
+import sys
+import tempfile
 from dataclasses import dataclass
-from functools import lru_cache
-from multiprocessing.shared_memory import SharedMemory
+from functools import cache
+from pathlib import Path
 
 import numpy as np
 
@@ -16,8 +20,13 @@ from vcmbench.interfaces import Image
 class BlockName:
     """How another process finds a block: N×H×W×3 bytes."""
 
-    name: str
+    path: str
+    serial: int
+    """Tells apart two blocks that had the same path one after the other."""
     shape: tuple[int, int, int, int]
+
+
+_serials = itertools.count()
 
 
 class Block:
@@ -25,16 +34,17 @@ class Block:
 
     def __init__(self, images: int, size: int) -> None:
         shape = (images, size, size, 3)
-        self._memory = SharedMemory(create=True, size=int(np.prod(shape)))
-        self.name = BlockName(self._memory.name, shape)
-        self.images: Image = np.ndarray(shape, np.uint8, buffer=self._memory.buf)
+        self._descriptor, path = _anonymous_file()
+        os.truncate(self._descriptor, int(np.prod(shape)))
+        self.name = BlockName(path, next(_serials), shape)
+        self.images = _map(self._descriptor, shape)
 
     def close(self) -> None:
-        """Give the memory back to the system, once every process has let go of it."""
+        """Give the memory back to the system, which frees it with the last array that looks at it."""
         del self.images
-        self._memory.unlink()
-        with contextlib.suppress(BufferError):  # a tensor may still look at it; the system frees it with the last view
-            self._memory.close()
+        os.close(self._descriptor)
+        if not sys.platform.startswith("linux"):
+            Path(self.name.path).unlink()
 
 
 class BlockPool:
@@ -63,11 +73,27 @@ class BlockPool:
             block.close()
 
 
-@lru_cache(maxsize=64)
-def _attached(name: str) -> SharedMemory:
-    return SharedMemory(name)
-
-
 def open_block(block: BlockName) -> Image:
     """Return, in a codec process, the images of a block made by the worker."""
-    return np.ndarray(block.shape, np.uint8, buffer=_attached(block.name).buf)
+    return _opened(block)[:]
+
+
+@cache
+def _opened(block: BlockName) -> Image:
+    descriptor = os.open(block.path, os.O_RDWR)
+    try:
+        return _map(descriptor, block.shape)
+    finally:
+        os.close(descriptor)
+
+
+def _anonymous_file() -> tuple[int, str]:
+    """A file in memory that vanishes with the processes that have it open, however they end; elsewhere a temporary file."""
+    if sys.platform.startswith("linux"):
+        descriptor = os.memfd_create("vcmbench-block")
+        return descriptor, f"/proc/{os.getpid()}/fd/{descriptor}"
+    return tempfile.mkstemp(prefix="vcmbench-block-")
+
+
+def _map(descriptor: int, shape: tuple[int, int, int, int]) -> Image:
+    return np.frombuffer(mmap.mmap(descriptor, int(np.prod(shape))), np.uint8).reshape(shape)

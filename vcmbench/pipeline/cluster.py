@@ -34,6 +34,7 @@ from vcmbench.pipeline.worker import ShardResult, Worker, WorkerJob
 
 ATTEMPTS = 3
 POLL_SECONDS = 0.5
+CLOSE_SECONDS = 10
 CORES_PER_WORKER = 8
 """Without a GPU, a worker for so many cores: enough codec processes to keep the scoring thread busy."""
 
@@ -130,6 +131,10 @@ class _Actor:
             self._worker = Worker(self._job)
         return self._worker.run(work)
 
+    def close(self) -> None:
+        if self._worker is not None:
+            self._worker.close()
+
     def done(self) -> int:
         return self._worker.done if self._worker else 0
 
@@ -141,38 +146,12 @@ class RayExecutor:
         self._layout = layout
 
     def __call__(self, job: WorkerJob, works: Sequence[ShardWork], progress: Callable[[int], None]) -> Iterator[ShardResult]:
-        """Yield each shard's result as it is finished; raise `RuntimeError` for a shard that kills every worker it meets."""
-        waiting = deque(works)
-        attempts: Counter[int] = Counter()
-        actors = [self._actor(job) for _ in range(min(self._layout.workers, len(works)))]
-        running: dict[Any, tuple[Any, ShardWork]] = {}
-
-        def dispatch(actor: Any) -> None:
-            if waiting:
-                work = waiting.popleft()
-                running[actor.run.remote(work)] = actor, work
-
-        for actor in actors:
-            dispatch(actor)
+        """Yield each shard's result as it is finished; raise `RuntimeError` for a shard that ends every worker it meets."""
+        actors = [self._actor(job) for _ in works[: self._layout.workers]]
         try:
-            while running:
-                ready, _ = ray.wait(list(running), timeout=POLL_SECONDS)
-                for reference in ready:
-                    actor, work = running.pop(reference)
-                    try:
-                        yield ray.get(reference)
-                    except RayActorError as death:
-                        attempts[work.shard] += 1
-                        if attempts[work.shard] == ATTEMPTS:
-                            raise RuntimeError(f"shard {work.shard} ended its worker {ATTEMPTS} times: {death}") from death
-                        waiting.append(work)
-                    except RayTaskError as error:
-                        raise error.cause from error
-                    dispatch(actor)
-                progress(sum(_finished(actor) for actor in actors))
+            yield from _share_out(actors, works, progress)
         finally:
-            for actor in actors:
-                ray.kill(actor)
+            _end(actors)
 
     def _actor(self, job: WorkerJob) -> Any:
         remote = ray.remote(_Actor).options(
@@ -183,6 +162,48 @@ class RayExecutor:
             max_concurrency=2,  # `done` is answered while `run` runs
         )
         return remote.remote(job)
+
+
+def _share_out(actors: Sequence[Any], works: Sequence[ShardWork], progress: Callable[[int], None]) -> Iterator[ShardResult]:
+    """Keep one shard in flight for each actor; a shard that was lost goes to the end of the queue."""
+    waiting = deque(works)
+    deaths: Counter[int] = Counter()
+    idle = list(actors)
+    running: dict[Any, tuple[Any, ShardWork]] = {}
+    while waiting or running:
+        while waiting and idle:
+            actor, work = idle.pop(), waiting.popleft()
+            running[actor.run.remote(work)] = actor, work
+        ready, _ = ray.wait(list(running), timeout=POLL_SECONDS)
+        for reference in ready:
+            actor, work = running.pop(reference)
+            idle.append(actor)
+            result = _result(reference)
+            if isinstance(result, ShardResult):
+                yield result
+                continue
+            deaths[work.shard] += 1
+            if deaths[work.shard] == ATTEMPTS:
+                raise RuntimeError(f"shard {work.shard} ended its worker {ATTEMPTS} times: {result}")
+            waiting.append(work)
+        progress(sum(_finished(actor) for actor in actors))
+
+
+def _result(reference: Any) -> ShardResult | RayActorError:
+    try:
+        result: ShardResult = ray.get(reference)
+    except RayActorError as death:
+        return death
+    except RayTaskError as error:
+        raise error.cause from error
+    return result
+
+
+def _end(actors: Sequence[Any]) -> None:
+    if actors:
+        ray.wait([actor.close.remote() for actor in actors], num_returns=len(actors), timeout=CLOSE_SECONDS)
+    for actor in actors:
+        ray.kill(actor)
 
 
 def _finished(actor: Any) -> int:

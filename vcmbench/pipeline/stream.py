@@ -82,7 +82,7 @@ class CodingStream:
         self._blocks = BlockPool(batch_size, preparation.size)
 
     def close(self) -> None:
-        """Free the memory shared with the codec processes, which must have ended."""
+        """Free the memory shared with the codec processes."""
         self._blocks.close()
 
     def decode(self, images: Sequence[ManifestRow], codecs: Mapping[str, Codec]) -> Iterator[Unreadable | Decoded]:
