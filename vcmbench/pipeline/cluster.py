@@ -9,18 +9,11 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import secrets
 import sys
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
-
-# Ray reads these once, while it is imported. A cluster without authentication takes a client that offers a token.
-os.environ.setdefault("RAY_AUTH_MODE", "token")
-os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-os.environ["RAY_ENABLE_UV_RUN_RUNTIME_ENV"] = "0"  # under `uv run`, Ray would build another environment
 
 import ray
 import ray._private.services
@@ -73,10 +66,11 @@ def connected(address: str) -> Iterator[tuple[int, int]]:
     """Connect to a cluster and yield its cores and GPUs.
 
     "auto" takes the cluster named by RAY_ADDRESS, as `ray job submit` sets it, or starts one on this machine that listens on
-    the loopback interface only and ends with the block; anything else is the address of a running cluster.
+    the loopback interface only, asks for a token (Ray's default), and ends with the block; anything else is the address of a
+    running cluster.
     """
-    if not _has_token():
-        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    os.environ["RAY_ENABLE_UV_RUN_RUNTIME_ENV"] = "0"  # under `uv run`, Ray would build another environment
     target = os.environ.get("RAY_ADDRESS") if address == "auto" else address
     try:
         if target:
@@ -93,11 +87,6 @@ def connected(address: str) -> Iterator[tuple[int, int]]:
         ray.shutdown()
 
 
-def _has_token() -> bool:
-    named = {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & set(os.environ)
-    return bool(named) or (Path.home() / ".ray" / "auth_token").exists()
-
-
 def _start_on_loopback() -> None:
     # Ray replaces a loopback address by the network card's and would listen on every interface; only these two functions
     # know the address, and there is no public setting (2.60; a test lists the listeners).
@@ -108,6 +97,7 @@ def _start_on_loopback() -> None:
         _node_ip_address="127.0.0.1",
         include_dashboard=False,
         object_store_memory=128 * 2**20,  # results go to files, so the store holds next to nothing
+        runtime_env={"env_vars": {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}},  # plug-ins beside a script, too
         log_to_driver=False,
         logging_level=logging.ERROR,
     )
@@ -193,6 +183,10 @@ def _result(reference: Any) -> ShardResult | RayActorError:
     try:
         result: ShardResult = ray.get(reference)
     except RayActorError as death:
+        if death.actor_init_failed:
+            raise UsageError(
+                f"a worker cannot start: {_last_line(death)}; install vcmbench and plug-ins on all nodes"
+            ) from death
         return death
     except RayTaskError as error:
         raise error.cause from error

@@ -92,7 +92,21 @@ def converge(
 ) -> Outcome:
     """Compute every missing cell; each finished shard is committed to the index before the next is awaited."""
     outcome = Outcome(index)
-    job = WorkerJob(
+    if works:
+        run.write_provenance({"environment": environment(), "job": dict(task.resolved)})
+    for result in execute(worker_job(task, index, resources), works, progress):
+        outcome.index = outcome.index.with_shard(result.shard, result.file, result.generation, result.cells)
+        run.write_index(outcome.index)
+        outcome.computed += result.size
+        outcome.not_deterministic |= set(result.not_deterministic)
+        for stage, seconds in result.seconds.items():
+            outcome.seconds[stage] = outcome.seconds.get(stage, 0.0) + seconds
+    return outcome
+
+
+def worker_job(task: Task, index: Index, resources: Resources) -> WorkerJob:
+    """What every worker of this task is told."""
+    return WorkerJob(
         run_url=task.out,
         index=index,
         dataset=task.dataset,
@@ -105,16 +119,6 @@ def converge(
         threads=resources.threads,
         batch_size=resources.batch_size,
     )
-    if works:
-        run.write_provenance({"environment": environment(), "job": dict(task.resolved)})
-    for result in execute(job, works, progress):
-        outcome.index = outcome.index.with_shard(result.shard, result.file, result.generation, result.cells)
-        run.write_index(outcome.index)
-        outcome.computed += result.size
-        outcome.not_deterministic |= set(result.not_deterministic)
-        for stage, seconds in result.seconds.items():
-            outcome.seconds[stage] = outcome.seconds.get(stage, 0.0) + seconds
-    return outcome
 
 
 def missing_work(run: RunDirectory, index: Index) -> list[ShardWork]:

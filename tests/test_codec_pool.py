@@ -1,0 +1,162 @@
+"""Coding in processes that may be killed: whatever a codec does, it costs its own image × setting."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+from faulty import Faulty
+from runs import SIZE, write_images
+
+from vcmbench.datasets.folder import Folder
+from vcmbench.datasets.prepare import Preparation
+from vcmbench.interfaces import Image
+from vcmbench.pipeline.blocks import Block
+from vcmbench.pipeline.codec_pool import CodecPool
+from vcmbench.pipeline.coding import Coded, Failure, Loaded, Source, code_batch
+
+IMAGES = 4
+MARKED = 2
+
+
+@pytest.fixture(scope="module")
+def pool() -> Iterator[CodecPool]:
+    pool = CodecPool(processes=2, time_limit=1.0)
+    yield pool
+    pool.close()
+
+
+@pytest.fixture
+def originals(pool: CodecPool, tmp_path: Path) -> Iterator[Block]:
+    write_images(tmp_path, IMAGES, marked=[MARKED])
+    block = Block(IMAGES, SIZE)
+    sources = [Source(f"{number:03}.png", None) for number in range(IMAGES)]
+    loaded = pool.load(Folder(root=str(tmp_path)), sources, Preparation(size=SIZE), block.name).result()
+    assert all(isinstance(outcome, Loaded) for outcome in loaded)
+    yield block
+    block.close()
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        ("raise", "RuntimeError: no room for this face"),
+        ("exit", "its process ended itself with exit code 3"),
+        ("segfault", "its process died (Segmentation fault)"),
+        ("kill", "its process was killed, perhaps for want of memory"),
+        ("hang", "took longer than the time limit of 1 s"),
+        ("wrong shape", f"decode returned a uint8 array of {SIZE - 1}×{SIZE}×3 instead of a uint8 array of {SIZE}×{SIZE}×3"),
+        ("wrong type", f"decode returned a float64 array of {SIZE}×{SIZE}×3 instead of a uint8 array of {SIZE}×{SIZE}×3"),
+    ],
+)
+def test_a_fault_costs_its_own_image_and_says_what_happened(
+    pool: CodecPool, originals: Block, fault: str, reason: str
+) -> None:
+    """The marked image fails with the reason; its neighbours in the same batch are coded as ever."""
+    codec = Faulty(fault=fault)
+    target = Block(IMAGES, SIZE)
+    outcomes = pool.code(codec, IMAGES, originals.name, target.name).result()
+    assert outcomes[MARKED] == Failure(f"{codec.variant}: {reason}")
+    for place in set(range(IMAGES)) - {MARKED}:
+        assert isinstance(outcomes[place], Coded)
+        assert np.array_equal(target.images[place], originals.images[place])
+    target.close()
+
+
+def test_a_codec_that_prints_megabytes_disturbs_nothing(
+    pool: CodecPool, originals: Block, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """What a codec prints goes nowhere, and its results stand."""
+    target = Block(IMAGES, SIZE)
+    outcomes = pool.code(Faulty(fault="print"), IMAGES, originals.name, target.name).result()
+    assert all(isinstance(outcome, Coded) for outcome in outcomes)
+    assert capfd.readouterr().out == ""
+    target.close()
+
+
+def test_a_codec_cannot_change_the_originals(pool: CodecPool, originals: Block) -> None:
+    """The images a codec is given are read-only, so that a scribbling codec fails instead of spoiling the next."""
+    target = Block(IMAGES, SIZE)
+    before = originals.images.copy()
+    outcomes = pool.code(Scribbling(), IMAGES, originals.name, target.name).result()
+    assert all(isinstance(outcome, Failure) and "read-only" in outcome.reason for outcome in outcomes)
+    assert np.array_equal(originals.images, before)
+    target.close()
+
+
+class Scribbling(Faulty):
+    """Writes into its input."""
+
+    family = "scribbling"
+
+    def encode(self, image: Image) -> bytes:
+        """Scribble."""
+        image[:] = 0
+        return super().encode(image)
+
+
+def test_an_unreadable_image_is_a_failure_with_its_path(pool: CodecPool, tmp_path: Path) -> None:
+    """A missing and a damaged file fail by name, and the image between them is read."""
+    write_images(tmp_path, 2)
+    (tmp_path / "000.png").write_bytes(b"not an image")
+    block = Block(3, SIZE)
+    sources = [Source(name, None) for name in ("000.png", "001.png", "absent.png")]
+    damaged, whole, absent = pool.load(Folder(root=str(tmp_path)), sources, Preparation(size=SIZE), block.name).result()
+    assert isinstance(whole, Loaded)
+    assert isinstance(damaged, Failure)
+    assert damaged.reason.startswith("000.png: ")
+    assert isinstance(absent, Failure)
+    assert absent.reason.startswith("absent.png: ")
+    block.close()
+
+
+def test_processes_end_with_the_pool() -> None:
+    """Closing the pool ends its processes, even one that hangs."""
+    before = set(psutil.Process().children(recursive=True))
+    pool = CodecPool(processes=1, time_limit=600.0)
+    source, target = Block(1, SIZE), Block(1, SIZE)
+    source.images[0, 0, 0] = (255, 0, 0)
+    pool.code(Faulty(fault="hang"), 1, source.name, target.name)
+    pool.close()
+    left = [child for child in set(psutil.Process().children(recursive=True)) - before if _is_python_worker(child)]
+    assert left == []
+    source.close()
+    target.close()
+
+
+def _is_python_worker(process: psutil.Process) -> bool:
+    return "resource_tracker" not in " ".join(process.cmdline())
+
+
+def test_a_batch_codec_is_isolated_image_by_image(originals: Block) -> None:
+    """In the worker a batch whose coding raises is coded again image by image; the times are shared equally."""
+    target = Block(IMAGES, SIZE)
+    outcomes = code_batch(Faulty(fault="raise"), originals.images, target.images)
+    assert [isinstance(outcome, Failure) for outcome in outcomes] == [place == MARKED for place in range(IMAGES)]
+    healthy = code_batch(Faulty(), originals.images, target.images)
+    assert len({outcome.encode_ms for outcome in healthy if isinstance(outcome, Coded)}) == 1
+    target.close()
+
+
+def test_a_batch_codec_that_loses_an_image_fails_as_a_whole(originals: Block) -> None:
+    """A batch that comes back shorter cannot be matched to its images, so none of it counts."""
+    target = Block(IMAGES, SIZE)
+    outcomes = code_batch(Losing(), originals.images, target.images)
+    assert (
+        outcomes
+        == [Failure(f"losing level=1: {IMAGES} bitstreams and {IMAGES - 1} images came back for {IMAGES} images")] * IMAGES
+    )
+    target.close()
+
+
+class Losing(Faulty):
+    """Returns one image too few."""
+
+    family = "losing"
+
+    def decode_batch(self, bitstreams: Sequence[bytes]) -> list[Image]:
+        """Lose the last image."""
+        return super().decode_batch(bitstreams)[:-1]
