@@ -104,7 +104,9 @@ def test_a_plug_in_that_a_node_lacks_is_named(
     (tmp_path / "only_here.py").write_text("from faulty import Faulty\nclass OnlyHere(Faulty):\n    family = 'only here'\n")
     monkeypatch.syspath_prepend(tmp_path)
     codec = importlib.import_module("only_here").OnlyHere()
-    with pytest.raises(UsageError, match="a worker cannot start: .*only_here.*; install vcmbench and plug-ins on all nodes"):
+    with pytest.raises(
+        UsageError, match=r"a worker cannot start: .*only_here.*; install vcmbench and plug-ins on all nodes"
+    ):
         bring_up_to_date(make_task(images, tmp_path / "run", codecs=(codec,)), RayExecutor(Layout(1, 1, 0)))
 
 

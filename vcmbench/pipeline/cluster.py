@@ -184,9 +184,8 @@ def _result(reference: Any) -> ShardResult | RayActorError:
         result: ShardResult = ray.get(reference)
     except RayActorError as death:
         if death.actor_init_failed:
-            raise UsageError(
-                f"a worker cannot start: {_last_line(death)}; install vcmbench and plug-ins on all nodes"
-            ) from death
+            reason = str(death).strip().splitlines()[-1]
+            raise UsageError(f"a worker cannot start: {reason}; install vcmbench and plug-ins on all nodes") from death
         return death
     except RayTaskError as error:
         raise error.cause from error
