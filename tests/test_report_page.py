@@ -255,6 +255,22 @@ def test_the_legend_shows_and_hides_a_curve_in_every_chart(visit: Visit, stored:
     assert page.locator("figure.chart .point").count() == 7 * 12
 
 
+def test_a_point_far_off_is_hidden_until_asked_for(visit: Visit, tmp_path: Path) -> None:
+    """A lossless reference at many times the other rates does not squeeze the curves; its legend entry brings it in."""
+
+    def enlarge(row: Row) -> None:
+        if row["family"] == "copy":
+            row["bpp"] = 100.0
+
+    page = visit(reported(*write_run(str(tmp_path), twelve_settings(), alter=enlarge)))
+    entry = page.get_by_role("button", name="copy")
+    assert entry.get_attribute("aria-pressed") == "false"
+    assert point(page, "PSNR RGB", "copy lossless=true").count() == 0
+    entry.click()
+    assert entry.get_attribute("aria-pressed") == "true"
+    assert point(page, "PSNR RGB", "copy lossless=true").count() == 1
+
+
 def test_hostile_names_are_shown_and_not_run(visit: Visit, tmp_path: Path) -> None:
     """Markup, script and template syntax in any name, reason or provenance entry is text on the page."""
     column = METRICS[0].columns["psnr_rgb"].model_copy(update={"title": HOSTILE, "unit": HOSTILE})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import platform
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -22,6 +24,9 @@ from vcmbench.pipeline.rows import Row, differing_settings, make_row, merge_rows
 from vcmbench.pipeline.scoring import score_batch
 from vcmbench.pipeline.stream import CodingStream, Decoded, ManifestRow, Unreadable
 from vcmbench.results import Cells, Index, MetricRecord, RunDirectory, SettingRecord, row_schema, table_of
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+"""Parameters of mallopt, from glibc's malloc.h."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +70,7 @@ class Worker:
 
     def __init__(self, job: WorkerJob) -> None:
         """Raise `UsageError` when this machine's codecs or metrics are not those of the driver."""
+        _keep_freed_memory()
         # Threads score batches side by side instead of sharing each operation: torch's own threads wait for each other in
         # busy loops, which take the cores from the codec processes.
         torch.set_num_threads(1)
@@ -175,6 +181,14 @@ class Worker:
 
     def _columns(self, metrics: Sequence[str]) -> list[str]:
         return [name for metric in metrics for name in self._metrics[metric].columns]
+
+
+def _keep_freed_memory() -> None:
+    """Keep what tensors free for the next ones; glibc would give each back to the system and pay for fresh pages."""
+    if platform.libc_ver()[0] == "glibc":
+        libc = ctypes.CDLL(None)
+        libc.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
+        libc.mallopt(_M_MMAP_THRESHOLD, 2**30)
 
 
 def _loaded_metrics(job: WorkerJob) -> list[Metric]:

@@ -18,6 +18,7 @@ const MARKERS = [
   "M-1.8,-5h3.6v3.2h3.2v3.6h-3.2v3.2h-3.6v-3.2h-3.2v-3.6h3.2z", // plus
 ];
 const DASHES = ["none", "7 3", "2 3", "9 3 2 3"];
+const FAR = 3; // a curve that begins beyond so many times the others' highest rate is hidden until asked for
 const REACH = 24; // how far from a point, in units of the drawing, it is still picked
 
 let hidden = new Set();
@@ -221,6 +222,14 @@ function setHidden(indices) {
   drawAll();
 }
 
+// A lossless reference point lies at a hundred times the rate of the rest, and would squeeze it into a corner.
+function farOff() {
+  const rates = ({ points }) => points.map((point) => point.bpp).filter((rate) => rate !== null);
+  const reach = Math.max(...curves.filter(({ points }) => points.length > 1).flatMap(rates));
+  const isFar = (curve) => Number.isFinite(reach) && Math.min(...rates(curve)) > FAR * reach;
+  return [...curves.keys()].filter((index) => isFar(curves[index]));
+}
+
 if (legend) {
   legend.append(...curves.map(legendEntry));
   document.getElementById("show-all").addEventListener("click", () => setHidden([]));
@@ -235,5 +244,5 @@ if (legend) {
     figure.addEventListener("pointerleave", hide);
     figure.addEventListener("keydown", (event) => step(figure, event));
   }
-  setHidden([]);
+  setHidden(farOff());
 }
