@@ -219,7 +219,7 @@ def test_the_data_set_is_an_input(logged: tuple[Case, str, str]) -> None:
     assert inputs
     [dataset] = [given.dataset for given in inputs.dataset_inputs]
     assert dataset.name == "folder"
-    assert dataset.digest == fingerprint(case.run.manifest())
+    assert dataset.digest == fingerprint(case.run.manifest_batches())
     assert dataset.profile == json.dumps({"num_rows": 3})
 
 
@@ -450,12 +450,12 @@ def test_a_malformed_uri_is_told(case: Case, uri: str) -> None:
 def test_the_fingerprint_follows_the_images_alone() -> None:
     """Another place or sharding gives the same fingerprint; another image, label or null gives another."""
     columns: dict[str, list[Any]] = {"image": ["a", "b"], "path": ["/x/a", "/x/b"], "identity": ["", None], "shard": [0, 0]}
-    expected = fingerprint(pa.table(columns))
-    assert fingerprint(pa.table({**columns, "path": ["s3://a", "s3://b"], "shard": [0, 1]})) == expected
+    expected = fingerprint(pa.table(columns).to_batches())
+    assert fingerprint(pa.table({**columns, "path": ["s3://a", "s3://b"], "shard": [0, 1]}).to_batches()) == expected
     halves = [pa.table(columns).slice(0, 1), pa.table(columns).slice(1, 1)]
-    assert fingerprint(pa.concat_tables(halves)) == expected
+    assert fingerprint(pa.concat_tables(halves).to_batches()) == expected
     others = [{**columns, "image": ["a", "c"]}, {**columns, "identity": [None, None]}, {**columns, "box_x": [1.0, 2.0]}]
-    assert len({expected, *(fingerprint(pa.table(other)) for other in others)}) == 4
+    assert len({expected, *(fingerprint(pa.table(other).to_batches()) for other in others)}) == 4
 
 
 def test_a_setting_without_a_rate_comes_last() -> None:

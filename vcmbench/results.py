@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import IO, Any, Literal, cast
 
 import fsspec
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -262,12 +263,11 @@ class RunDirectory:
         schema = first.schema.append(pa.field("shard", pa.int32()))
         with self.create(MANIFEST) as file, pq.ParquetWriter(file, schema) as writer:
             if stored:
-                with self.filesystem.open(self.path(MANIFEST), "rb") as old:
-                    for batch in pq.ParquetFile(old).iter_batches():
-                        writer.write_batch(batch.cast(schema), _ROW_GROUP)
+                for batch in self.manifest_batches():
+                    writer.write_batch(batch.cast(schema), _ROW_GROUP)
             offset = -stored
             for batch in _chain(first, batches):
-                indices = pa.array(range(offset, offset + batch.num_rows), pa.int64())
+                indices = pa.array(np.arange(offset, offset + batch.num_rows))
                 offset += batch.num_rows
                 fresh = pc.greater_equal(indices, 0)
                 shards = pc.add(pc.divide(indices, shard_size), next_shard).cast(pa.int32())
@@ -283,11 +283,15 @@ class RunDirectory:
     def shard_sizes(self) -> dict[int, int]:
         """Shard → its number of images, read without holding the images."""
         counts: dict[int, int] = {}
-        with self.filesystem.open(self.path(MANIFEST), "rb") as file:
-            for batch in pq.ParquetFile(file).iter_batches(columns=["shard"]):
-                for entry in pc.value_counts(batch.column(0)).to_pylist():
-                    counts[entry["values"]] = counts.get(entry["values"], 0) + entry["counts"]
+        for batch in self.manifest_batches(["shard"]):
+            for entry in pc.value_counts(batch.column(0)).to_pylist():
+                counts[entry["values"]] = counts.get(entry["values"], 0) + entry["counts"]
         return counts
+
+    def manifest_batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+        """Read the manifest piece by piece, for it may list millions of images."""
+        with self.filesystem.open(self.path(MANIFEST), "rb") as file:
+            yield from pq.ParquetFile(file).iter_batches(columns=columns)
 
     def manifest(self, shard: int | None = None) -> pa.Table:
         """The manifest of one shard, or the whole."""

@@ -16,7 +16,7 @@ import tempfile
 import time
 import uuid
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -113,7 +113,7 @@ def _replace(
     tags = {**_origin(run, index), **tags, _IDENTITY: identity}
     with _started(client, experiment, index.name, {**tags, "mlflow.note.content": index.notice}) as parent:
         client.log_batch(parent, metrics=_totals(summary), params=_params(parameters))
-        client.log_inputs(parent, [_dataset_input(dataset, run.manifest())])
+        client.log_inputs(parent, [_dataset_input(dataset, run)])
         client.log_table(parent, summary.to_pandas(), "summary.json")
         _log_files(client, parent, run)
         for curve, points in reversed(curves(summary).items()):  # MLflow lists the newest first
@@ -128,16 +128,20 @@ def _replace(
 # ---------------------------------------------------------------------------------------------- what is logged, pure
 
 
-def fingerprint(manifest: pa.Table) -> str:
-    """Return 16 hexadecimal digits that are equal for the same images, boxes and labels in the same order.
+def fingerprint(batches: Iterable[pa.RecordBatch]) -> str:
+    """Return 16 hexadecimal digits that are equal for manifests of the same images, boxes and labels in the same order.
 
     Where the files lie and how they are spread over shards does not count.
     """
-    content = manifest.drop_columns([name for name in ("path", "shard") if name in manifest.column_names])
-    sha256 = hashlib.sha256(json.dumps(content.column_names).encode())
-    for batch in content.to_batches():
+    sha256 = hashlib.sha256()
+    columns: list[str] = []
+    for batch in batches:
+        content = batch.drop_columns([name for name in ("path", "shard") if name in batch.column_names])
+        if not columns:
+            columns = content.column_names
+            sha256.update(json.dumps(columns).encode())
         text = pa.BufferOutputStream()
-        pa.csv.write_csv(batch, text, pa.csv.WriteOptions(include_header=False))
+        pa.csv.write_csv(content, text, pa.csv.WriteOptions(include_header=False))
         sha256.update(text.getvalue())
     return sha256.hexdigest()[:16]
 
@@ -213,13 +217,13 @@ def _params(parameters: Mapping[str, object]) -> list[Param]:
     ]
 
 
-def _dataset_input(name: str, manifest: pa.Table) -> DatasetInput:
+def _dataset_input(name: str, run: RunDirectory) -> DatasetInput:
     entity = Dataset(
         name=_shorten(name, _NAME_LENGTH),
-        digest=fingerprint(manifest),
+        digest=fingerprint(run.manifest_batches()),
         source_type="code",
         source=json.dumps({"tags": {"file": MANIFEST}}),
-        profile=json.dumps({"num_rows": manifest.num_rows}),
+        profile=json.dumps({"num_rows": sum(run.shard_sizes().values())}),
     )
     return DatasetInput(entity, [InputTag("mlflow.data.context", "evaluation")])
 
