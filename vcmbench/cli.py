@@ -6,8 +6,11 @@ Commands import what they need, so that `vcmbench codecs` does not wait for torc
 
 from __future__ import annotations
 
+import contextlib
+import io
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +27,9 @@ if TYPE_CHECKING:
     from vcmbench.results import Index, RunDirectory
 
 NOT_FINISHED, BAD_USAGE, ERROR_ROWS = 1, 2, 3
+
+LOSSLESS = {".png": "PNG", ".bmp": "BMP", ".ppm": "PPM", ".tif": "TIFF", ".tiff": "TIFF"}
+"""What `decode` writes: suffix → Pillow's name of the format."""
 
 
 def main() -> None:
@@ -44,14 +50,16 @@ def main() -> None:
 
 
 def _explain(error: Exception) -> int:
-    if isinstance(error, UsageError | ImageError | BitstreamError):
+    if isinstance(error, UsageError):
         click.echo(f"vcmbench: {error}", err=True)
         return BAD_USAGE
     click.echo(f"vcmbench: {type(error).__name__}: {error} (`vcmbench --debug …` shows where)", err=True)
     return NOT_FINISHED
 
 
-@click.group()
+@click.group(
+    epilog="Exit codes: 0 all rows good; 3 finished, some rows are errors; 2 wrong usage or job file; 1 not finished."
+)
 @click.version_option(__version__)
 @click.option("--debug", is_flag=True, expose_value=False, help="Show tracebacks.")
 def commands() -> None:
@@ -61,27 +69,31 @@ def commands() -> None:
 # ------------------------------------------------------------------------------------------------------------ runs
 
 
-@commands.command()
-@click.argument("job_file", type=click.Path(path_type=Path))
+@commands.command(epilog="Example: vcmbench run examples/demo.yaml --set dataset.limit=4 --address local")
+@click.argument("job_file", metavar="JOB.yaml", type=click.Path(path_type=Path))
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a key, e.g. dataset.limit=100.")
 @click.option("--address", default="auto", metavar="auto|local|HOST", help="A Ray cluster; local runs without Ray.")
 @click.option("--workers", type=click.IntRange(min=1), help="Default: one a GPU, or one for 8 cores.")
 @click.option("--device", type=click.Choice(["cuda", "cpu"]), help="Default: cuda where the cluster has it.")
 def run(job_file: Path, overrides: tuple[str, ...], address: str, workers: int | None, device: str | None) -> int:
-    """Run a job: compute what its run directory lacks, then report."""
+    """Run a job: compute what its run directory lacks, then report.
+
+    A run that was stopped continues with the same command; what is stored is not computed again.
+    """
     from vcmbench.config import load_job
     from vcmbench.pipeline.driver import missing_work, open_run
 
+    if address == "local" and workers is not None:
+        raise UsageError("--workers is for Ray, and --address local runs without it; leave one of them out")
     job = load_job(job_file, overrides)
     for name, reason in job.unavailable.items():
         click.echo(f"without {name}: {reason}", err=True)
-    directory, index = open_run(job.task)
+    with _opening(job.file.out):
+        directory, index = open_run(job.task)
     works = missing_work(directory, index)
     images = sum(directory.shard_sizes().values())
-    click.echo(
-        f"{index.name}: {images} images × {len(index.settings)} settings, {sum(work.size for work in works)} to compute",
-        err=True,
-    )
+    todo = sum(work.size for work in works) or "nothing"
+    click.echo(f"{index.name}: {images} images × {len(index.settings)} settings, {todo} to compute", err=True)
     if works:
         outcome = _compute(job, directory, index, works, address, workers, device)
         for variant in sorted(outcome.not_deterministic):
@@ -97,6 +109,14 @@ def report(out: str, *, mlflow: bool) -> int:
     from vcmbench.results import RunDirectory
 
     return _conclude(RunDirectory(out), log_to_mlflow=mlflow)
+
+
+@contextlib.contextmanager
+def _opening(out: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UsageError(f"{out} cannot be opened or written: {error.strerror or error}; choose another `out`") from error
 
 
 def _compute(
@@ -156,18 +176,19 @@ def _track(directory: RunDirectory, index: Index, summary: Summary) -> None:
 # ---------------------------------------------------------------------------------------------------- single files
 
 
-@commands.command()
-@click.option("--codec", "words", required=True, metavar="SETTING", help='For example "jpeg quality=10".')
+@commands.command(epilog='Example: vcmbench encode --codec "jpeg quality=10" face.png face.bin')
+@click.option("--codec", "words", required=True, metavar="SETTING", help='Family and parameters, e.g. "jpeg quality=10".')
 @click.argument("image", type=click.Path(path_type=Path))
 @click.argument("bitstream", type=click.Path(path_type=Path))
 def encode(words: str, image: Path, bitstream: Path) -> None:
-    """Code an IMAGE file into a BITSTREAM file."""
+    """Code an IMAGE file, at its own size, into a BITSTREAM file."""
     from vcmbench.config import parse_codec
     from vcmbench.datasets.prepare import decode as read_image
 
     codec = parse_codec(words)
-    pixels, note = read_image(_read(image))
-    data = codec.encode(pixels)
+    with _naming(image):
+        pixels, note = read_image(_read(image))
+        data = codec.encode(pixels)
     _write(bitstream, data)
     height, width, _ = pixels.shape
     click.echo(f"{codec.variant}: {width}×{height}, {len(data)} bytes, {8 * len(data) / (width * height):.4f} bpp")
@@ -175,21 +196,35 @@ def encode(words: str, image: Path, bitstream: Path) -> None:
         click.echo(f"note: {note}", err=True)
 
 
-@commands.command()
-@click.option("--codec", "words", required=True, metavar="SETTING", help='For example "jpeg quality=10".')
+@commands.command(epilog='Example: vcmbench decode --codec "jpeg quality=10" face.bin decoded.png')
+@click.option("--codec", "words", required=True, metavar="SETTING", help="The setting it was coded with.")
 @click.argument("bitstream", type=click.Path(path_type=Path))
 @click.argument("image", type=click.Path(path_type=Path))
 def decode(words: str, bitstream: Path, image: Path) -> None:
-    """Decode a BITSTREAM file into an IMAGE file; its suffix names the format, PNG or another lossless one."""
+    """Decode a BITSTREAM file into an IMAGE file.
+
+    The image's suffix names its format, PNG or another one that keeps every pixel.
+    """
     from PIL import Image
 
     from vcmbench.config import parse_codec
 
-    pixels = Image.fromarray(parse_codec(words).decode(_read(bitstream)))
+    codec = parse_codec(words)
+    if image.suffix.lower() not in LOSSLESS:
+        raise UsageError(f"{image}: the suffix must be one of {', '.join(LOSSLESS)}, formats that keep every pixel")
+    with _naming(bitstream):
+        pixels = codec.decode(_read(bitstream))
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, LOSSLESS[image.suffix.lower()])
+    _write(image, file.getvalue())
+
+
+@contextlib.contextmanager
+def _naming(path: Path) -> Iterator[None]:
     try:
-        pixels.save(image)
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{image} cannot be written: {error}") from error
+        yield
+    except (ImageError, BitstreamError) as error:
+        raise UsageError(f"{path}: {error}") from error
 
 
 def _read(path: Path) -> bytes:
@@ -217,7 +252,8 @@ def codecs() -> None:
     for family, codec in registry.codecs.classes.items():
         click.echo(f"{family}: {codec.summary}")
         for name, parameter in codec.parameters.items():
-            click.echo(f"    {name} = {parameter.default}: {parameter.help} ({parameter.allowed})")
+            default = str(parameter.default).lower() if isinstance(parameter.default, bool) else parameter.default
+            click.echo(f"    {name} = {default}: {parameter.help} ({parameter.allowed})")
 
 
 @commands.command()
@@ -234,10 +270,13 @@ def metrics() -> None:
 
 
 @commands.command()
-@click.argument("job_file", type=click.Path(path_type=Path))
+@click.argument("job_file", metavar="JOB.yaml", type=click.Path(path_type=Path))
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a key, e.g. dataset.limit=100.")
 def dataset(job_file: Path, overrides: tuple[str, ...]) -> None:
-    """Count the images, identities and face boxes that a job selects, without opening an image."""
+    """Count the images, identities and face boxes of a job.
+
+    No image is opened.
+    """
     from vcmbench.config import load_job
     from vcmbench.datasets.selection import select
 

@@ -6,84 +6,121 @@ import dataclasses
 import difflib
 import itertools
 import re
-from collections.abc import Mapping, Sequence
+import reprlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
 
 from vcmbench import registry
 from vcmbench.datasets.prepare import Preparation
 from vcmbench.datasets.selection import Selection
 from vcmbench.interfaces import Codec, Dataset, Metric, UsageError
 from vcmbench.pipeline.task import Task
-from vcmbench.results import CONFIG, RunDirectory
+from vcmbench.results import CONFIG, ROW_SCHEMA, RunDirectory
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML 1.2's numbers: `4:4:4` is a word, where YAML 1.1 reads it as 14644 in base 60."""
+    """YAML 1.2's numbers, no dates, and no key twice.
+
+    YAML 1.1 reads `4:4:4` as 14644 in base 60 and `010` as 8, and PyYAML keeps the last of two equal keys.
+    """
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        mapping = super().compose_mapping_node(anchor)
+        seen: set[str] = set()
+        for key, _ in mapping.value:
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in seen:
+                    problem = f"the key {key.value!r} stands here a second time; keep one"
+                    raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
+                seen.add(key.value)
+        return mapping
 
 
+_YAML_1_1 = {f"tag:yaml.org,2002:{name}" for name in ("int", "float", "timestamp")}
 _Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag not in {"tag:yaml.org,2002:int", "tag:yaml.org,2002:float"}]
+    first: [(tag, pattern) for tag, pattern in resolvers if tag not in _YAML_1_1]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
-_Loader.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"^[-+]?[0-9]+$"), list("-+0123456789"))
+_Loader.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"^[-+]?(0|[1-9][0-9]*)$"), list("-+0123456789"))
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$|^[-+]?\.(inf|Inf|INF)$|^\.(nan|NaN|NAN)$"),
+    re.compile(
+        r"^[-+]?(\.[0-9]+|[0-9]+\.[0-9]*|[0-9]+(?=[eE]))([eE][-+]?[0-9]+)?$|^[-+]?\.(inf|Inf|INF)$|^\.(nan|NaN|NAN)$"
+    ),
     list("-+.0123456789"),
 )
 
 
 def read_yaml(text: str) -> Any:
-    """Parse YAML with the number rules of YAML 1.2; raises `yaml.YAMLError`."""
-    return yaml.load(text, _Loader)  # noqa: S506  # a SafeLoader
+    """Parse YAML with the number rules of YAML 1.2; raise `UsageError` that names the line."""
+    try:
+        return yaml.load(text, _Loader)  # noqa: S506  # a SafeLoader
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+        malformed = isinstance(error, yaml.scanner.ScannerError | yaml.parser.ParserError)
+        remedy = "; check the indentation (spaces, no tabs), quotes and brackets" if malformed else ""
+        problem = ": ".join(filter(None, (error.context, error.problem)))
+        raise UsageError(f"{place}{problem}{remedy}") from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise UsageError(f"not YAML: {' '.join(str(error).split())}") from error
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    """A mapping of the job file; the description of each key completes the sentence "… must be"."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class Crop(_Section):
     """`crop:` — the square around the face box."""
 
-    scale: Annotated[float, Field(gt=0, le=10, strict=False)] = 1.3
+    scale: float = Field(1.3, gt=0, le=10, description="a number above 0, at most 10")
 
 
 class DatasetSection(_Section):
     """`dataset:` — which images, and how they are prepared; keys that are not listed here are the kind's own options."""
 
-    model_config = ConfigDict(frozen=True, extra="allow", strict=True)
+    model_config = ConfigDict(extra="allow")
 
-    kind: str
-    size: Annotated[int, Field(ge=16, le=4096)] = 256
-    crop: Crop = Crop()
-    min_face: Annotated[float, Field(ge=0, strict=False)] = 0
-    limit: Annotated[int, Field(ge=1)] | None = None
-    identities: Annotated[int, Field(ge=1)] | list[str] | None = None
-    seed: int = 0
+    kind: str = Field(description="the name of a data set, such as demo")
+    size: int = Field(256, ge=16, le=4096, description="a whole number of pixels from 16 to 4096")
+    crop: Crop = Field(Crop(), description="a section such as {scale: 1.3}")
+    min_face: float = Field(0.0, ge=0, description="a number of pixels from 0")
+    limit: int | None = Field(None, ge=1, description="a whole number from 1 (leave it out to take every image)")
+    identities: Annotated[int, Field(ge=1)] | Annotated[list[str], Field(min_length=1)] | None = Field(
+        None, description="a whole number from 1 or a list of names (leave it out to take everybody)"
+    )
+    seed: int = Field(0, ge=0, le=2**32 - 1, description="a whole number from 0 to 4294967295")
 
 
 class MlflowSection(_Section):
     """`mlflow:` — where aggregated results are logged."""
 
-    tracking_uri: str = "sqlite:///mlflow.db"
-    experiment: str = "vcmbench"
+    tracking_uri: str = Field("sqlite:///mlflow.db", min_length=1, description="a URI such as sqlite:///mlflow.db")
+    experiment: str = Field("vcmbench", min_length=1, description="text such as vcmbench")
 
 
 class JobFile(_Section):
-    """A whole job file."""
+    """A whole job file. A path in it, such as `out` or a data set's `root`, is relative to the working directory."""
 
-    name: Annotated[str, Field(min_length=1)]
-    dataset: DatasetSection
-    codecs: Annotated[list[str | dict[str, dict[str, Any] | None]], Field(min_length=1)]
-    metrics: Literal["all", "available"] | Annotated[list[str], Field(min_length=1)] = "all"
-    out: Annotated[str, Field(min_length=1)]
-    shard_size: Annotated[int, Field(ge=1, le=100_000)] = 256
-    time_limit: Annotated[float, Field(gt=0, strict=False)] = 60.0
-    mlflow: MlflowSection | None = None
+    name: str = Field(min_length=1, description="text such as demo")
+    dataset: DatasetSection = Field(description="a section such as {kind: demo}")
+    codecs: list[Any] = Field(min_length=1, description="a list such as [jpeg: {quality: [4, 10]}, png]")
+    metrics: Literal["all", "available"] | Annotated[list[str], Field(min_length=1)] = Field(
+        "all", description="all, available or a list of names such as [psnr_y, ssim_y]"
+    )
+    out: str = Field(min_length=1, description="a folder or URL such as runs/demo")
+    shard_size: int = Field(256, ge=1, le=100_000, description="a whole number of images from 1 to 100000")
+    time_limit: float = Field(60.0, ge=0.01, le=86_400, description="a number of seconds from 0.01 to 86400")
+    mlflow: MlflowSection | None = Field(None, description="a section such as {experiment: vcmbench}")
 
 
 class Job:
@@ -126,157 +163,215 @@ class Job:
 
     @property
     def resolved(self) -> dict[str, Any]:
-        """The whole job with every default written out, as it is stored beside the results."""
-        return self.file.model_dump(mode="json")
+        """The whole job with the default of every key written out, as it is stored beside the results."""
+        job = self.file.model_dump(mode="json")
+        options = TypeAdapter(type(self.dataset)).dump_python(self.dataset, mode="json")
+        # What the job file says of the data set comes last: a relative root stays one, and names nobody's home.
+        return {**job, "dataset": {"kind": self.dataset.kind, **options, **job["dataset"]}}
 
 
 def load_job(path: Path, overrides: Sequence[str] = ()) -> Job:
     """Read and check a job file; `overrides` are `key=value` pairs, the key dotted and the value YAML."""
     try:
-        content = read_yaml(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"the job file {path} cannot be read: {error}") from error
-    except yaml.YAMLError as error:
-        raise UsageError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(content, dict):
-        raise UsageError(f"{path} must hold keys and values such as `name: demo`, not {_kind_of(content)}")
-    for override in overrides:
-        _override(content, override)
-    try:
-        return Job(JobFile.model_validate(content))
-    except ValidationError as error:
-        raise UsageError(f"{path}: {_explain(error, JobFile)}") from error
-    except UsageError as error:
-        raise UsageError(f"{path}: {error}") from error
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"the job file {path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"the job file {path} is not text in UTF-8; save it as such") from error
+    with _at(str(path)):
+        content = _mapping(read_yaml(text))
+        for override in overrides:
+            _override(content, override)
+        return Job(_checked(content))
 
 
 def stored_job(run: RunDirectory) -> JobFile:
     """The resolved job file that a run directory was last brought to."""
     try:
-        return JobFile.model_validate(read_yaml(run.read(CONFIG).decode()))
+        return _checked(_mapping(yaml.safe_load(run.read(CONFIG))))
     except (OSError, ValueError, yaml.YAMLError) as error:
-        raise UsageError(f"{run.path(CONFIG)} cannot be used: {error}; run the job again to restore it") from error
+        reason = " ".join(str(error).split())
+        raise UsageError(f"{run.path(CONFIG)} cannot be used: {reason}; run the job again to restore it") from error
 
 
 def parse_codec(words: str) -> Codec:
     """Return the setting spelled like its variant, e.g. "edge points=122"; raise `UsageError` for anything else."""
     family, *pairs = words.split() or [""]
-    params = {}
+    params: dict[str, Any] = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not equals:
             raise UsageError(f"codec {words!r}: {pair!r} must be parameter=value")
-        params[name] = read_yaml(value)
+        if name in params:
+            raise UsageError(f"codec {words!r}: {name} is given twice; keep one")
+        with _at(f"codec {words!r}"):
+            params[name] = read_yaml(value)
     return registry.codecs.get(family)(**params)
+
+
+def _mapping(content: object) -> dict[str, Any]:
+    if not isinstance(content, dict):
+        raise UsageError(f"a job file holds keys and values such as `name: demo`, not {_shown(content)}")
+    return content
+
+
+def _checked(content: Mapping[str, Any]) -> JobFile:
+    try:
+        return JobFile.model_validate(content)
+    except ValidationError as error:
+        raise UsageError(_explain(error)) from error
 
 
 def _override(content: dict[str, Any], override: str) -> None:
     key, equals, text = override.partition("=")
-    if not equals or not key:
+    *parents, last = names = key.split(".")
+    if not equals or not all(names):
         raise UsageError(f"--set {override!r} must be key=value, e.g. --set dataset.limit=100")
-    *parents, last = key.split(".")
     section = content
     for parent in parents:
-        section = section.setdefault(parent, {})
+        if section.get(parent) is None:
+            section[parent] = {}
+        section = section[parent]
         if not isinstance(section, dict):
-            raise UsageError(f"--set {override!r}: {parent!r} holds {_kind_of(section)}, which has no keys")
-    try:
+            raise UsageError(f"--set {override!r}: {parent} is {_shown(section)}, which has no keys")
+    with _at(f"--set {override!r}"):
         section[last] = read_yaml(text)
-    except yaml.YAMLError as error:
-        raise UsageError(f"--set {override!r}: the value is not YAML") from error
 
 
 def _dataset(section: DatasetSection) -> Dataset:
-    plugin = _at("dataset.kind", lambda: registry.datasets.get(section.kind))
+    with _at("dataset.kind"):
+        plugin = registry.datasets.get(section.kind)
     options = section.model_extra or {}
-    own = [field.name for field in dataclasses.fields(plugin)]
+    own = [field.name for field in dataclasses.fields(plugin)]  # type: ignore[arg-type]  # a data set is a dataclass
     for name in options:
         if name not in own:
-            raise UsageError(f"dataset.{_unknown(name, [*DatasetSection.model_fields, *own])}")
+            raise UsageError(_unknown(["dataset", name], [*DatasetSection.model_fields, *own]))
     try:
         dataset: Dataset = TypeAdapter(plugin).validate_python(options)
     except ValidationError as error:
-        raise UsageError(_explain(error, plugin, prefix="dataset")) from error
+        raise UsageError(_explain_option(error.errors()[0], section.kind)) from error
     return dataset
 
 
-def _codecs(entries: Sequence[str | Mapping[str, Mapping[str, Any] | None]]) -> tuple[Codec, ...]:
+def _codecs(entries: Sequence[object]) -> tuple[Codec, ...]:
     codecs: dict[str, Codec] = {}
     for place, entry in enumerate(entries):
-        where = f"codecs[{place}]"
-        families = {entry: None} if isinstance(entry, str) else entry
-        if len(families) != 1:
-            raise UsageError(f"{where}: one codec per list item, not {', '.join(families) or 'none'}; begin each with `- `")
-        [(family, params)] = families.items()
-        for setting in _at(where, lambda family=family, params=params: _settings(family, params or {})):
-            if setting.variant in codecs:
-                raise UsageError(f"{where}: {setting.variant} is asked for twice; remove one")
-            codecs[setting.variant] = setting
+        with _at(f"codecs[{place}]"):
+            for setting in _settings(entry):
+                if setting.variant in codecs:
+                    raise UsageError(f"{setting.variant} is asked for twice; remove one")
+                codecs[setting.variant] = setting
     return tuple(codecs.values())
 
 
-def _settings(family: str, params: Mapping[str, Any]) -> list[Codec]:
-    """Every combination of the listed parameter values, the last one varying fastest."""
+def _settings(entry: object) -> list[Codec]:
+    """Every combination of an entry's listed parameter values, the last one varying fastest."""
+    if isinstance(entry, str):
+        return [parse_codec(entry)]
+    if not isinstance(entry, dict) or len(entry) != 1:
+        raise UsageError(f"one codec must stand here, such as `jpeg: {{quality: [4, 10]}}` or `png`, not {_shown(entry)}")
+    [(family, params)] = entry.items()
     plugin = registry.codecs.get(family)
-    for name, value in params.items():
-        if value == []:
+    if not isinstance(params, dict | None):
+        raise UsageError(f"{family} must be followed by its parameters, such as {{quality: [4, 10]}}, not {_shown(params)}")
+    lists = {str(name): value if isinstance(value, list) else [value] for name, value in (params or {}).items()}
+    for name, values in lists.items():
+        if not values:
             raise UsageError(f"{family}: {name} is an empty list; give at least one value")
-    lists = [value if isinstance(value, list) else [value] for value in params.values()]
-    return [plugin(**dict(zip(params, values, strict=True))) for values in itertools.product(*lists)]
+    return [plugin(**dict(zip(lists, values, strict=True))) for values in itertools.product(*lists.values())]
 
 
 def _metrics(wanted: str | Sequence[str]) -> tuple[tuple[type[Metric], ...], dict[str, str]]:
     """The metrics to run, and for `available` the ones that cannot, with what they lack."""
     known = sorted(registry.metrics.classes.values(), key=lambda metric: (metric.kind, metric.name))
     names = [metric.name for metric in known] if isinstance(wanted, str) else list(dict.fromkeys(wanted))
-    metrics = [_at("metrics", lambda name=name: registry.metrics.get(name)) for name in names]
+    with _at("metrics"):
+        metrics = [registry.metrics.get(name) for name in names]
     lacking = {metric.name: reason for metric in metrics if (reason := metric.unavailable())}
     if lacking and wanted != "available":
         name, reason = next(iter(lacking.items()))
         raise UsageError(f"metrics: {name} cannot run: {reason}; or write `metrics: available` to go without it")
-    owners: dict[str, str] = {}
-    for metric in metrics:
+    running = tuple(metric for metric in metrics if metric.name not in lacking)
+    owners = dict.fromkeys(ROW_SCHEMA.names, "vcmbench itself")
+    for metric in running:
         for column in metric.columns:
-            if owners.setdefault(column, metric.name) != metric.name:
-                raise UsageError(f"metrics: {metric.name} and {owners[column]} both give the column {column!r}; drop one")
-    return tuple(metric for metric in metrics if metric.name not in lacking), lacking
+            owner = owners.setdefault(column.lower(), metric.name)  # DuckDB's names do not tell cases apart
+            if owner != metric.name:
+                raise UsageError(f"metrics: {metric.name} and {owner} both give the column {column!r}; leave one out")
+    return running, lacking
 
 
-def _at(where: str, resolve: Any) -> Any:
+@contextmanager
+def _at(where: str) -> Iterator[None]:
+    """Begin an error's message with where it belongs."""
     try:
-        return resolve()
+        yield
     except UsageError as error:
         raise UsageError(f"{where}: {error}") from error
 
 
-def _explain(error: ValidationError, owner: type[Any], prefix: str = "") -> str:
-    """The first problem as one line: where, what, and what would be right."""
-    problem = min(error.errors(), key=lambda entry: len(entry["loc"]))
-    names = [str(part) for part in problem["loc"] if not str(part).startswith(("literal[", "list[", "dict[", "function-"))]
-    where = ".".join([prefix, *names] if prefix else names)
-    if problem["type"] == "extra_forbidden":
-        parents = "".join(f"{name}." for name in names[:-1])
-        return parents + _unknown(names[-1], _keys(owner, names[:-1]))
-    if problem["type"] in {"missing", "missing_argument"}:
-        return f"{where}: this key is missing"
-    message = problem["msg"][0].lower() + problem["msg"][1:]
-    return f"{where}: {message}, not {problem['input']!r}"
+def _explain(error: ValidationError) -> str:
+    """The problem nearest to the root as one line; an unknown key comes first, since it may be a missing one misspelled."""
+    problem = min(error.errors(), key=lambda entry: (entry["type"] != "extra_forbidden", len(entry["loc"])))
+    known = JobFile.model_fields
+    keys: list[str] = []
+    wanted: str | None = None
+    for part in problem["loc"]:
+        keys.append(str(part))
+        if keys[-1] not in known:
+            return _unknown(keys, list(known))
+        wanted = known[keys[-1]].description
+        section = _nested(known[keys[-1]])
+        if section is None:  # the rest names the branches of a type
+            break
+        known = section.model_fields
+    where = ".".join(keys)
+    if problem["type"] == "missing":
+        return f"the key {where} is missing; it must be {wanted}"
+    return f"{where} must be {wanted}, not {_shown(problem['input'])}{_remedy(problem)}"
 
 
-def _unknown(name: str, known: Sequence[str]) -> str:
-    close = difflib.get_close_matches(name, known, n=1)
-    hint = f" (did you mean {close[0]!r}?)" if close else ""
-    return f"{name}: unknown key{hint}; known here: {', '.join(known)}"
+def _explain_option(problem: ErrorDetails, kind: str) -> str:
+    """A problem with one of a data set's own options as one line."""
+    if problem["type"] == "value_error":  # raised by the data set itself
+        return f"dataset: {problem['ctx']['error']}"
+    where = f"dataset.{problem['loc'][0]}"
+    if problem["type"] == "missing":
+        return f"the key {where} is missing; a data set of kind {kind} needs it"
+    wanted = problem["msg"].removeprefix("Input should be ")
+    return f"{where} must be {wanted}, not {_shown(problem['input'])}{_remedy(problem)}"
 
 
-def _keys(owner: type[BaseModel], path: Sequence[str]) -> list[str]:
-    """The keys of the section at that path."""
-    for name in path:
-        annotation = owner.model_fields[name].annotation
-        kinds = (annotation, *get_args(annotation))
-        owner = next(kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel))
-    return list(owner.model_fields)
+def _remedy(problem: ErrorDetails) -> str:
+    looks_like_a_number = problem["type"] == "string_type" and isinstance(problem["input"], int | float)
+    return "; write it in quotes" if looks_like_a_number else ""
 
 
-def _kind_of(value: object) -> str:
-    return {type(None): "nothing", list: "a list", dict: "keys"}.get(type(value), f"the {type(value).__name__} {value!r}")
+def _unknown(keys: Sequence[str], known: Sequence[str]) -> str:
+    *parents, name = keys
+    elsewhere = [path for path in _paths(JobFile) if path.rpartition(".")[2] == name]
+    beside = [".".join([*parents, close]) for close in difflib.get_close_matches(name, known, n=1)]
+    hint = f" (did you mean {(elsewhere + beside)[0]}?)" if elsewhere + beside else ""
+    return f"unknown key {'.'.join(keys)}{hint}; known here: {', '.join(known)}"
+
+
+def _paths(section: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    """Every key of a section and the ones in it, dotted."""
+    for name, field in section.model_fields.items():
+        yield prefix + name
+        nested = _nested(field)
+        if nested is not None:
+            yield from _paths(nested, f"{prefix}{name}.")
+
+
+def _nested(field: FieldInfo) -> type[BaseModel] | None:
+    """The section that a key holds."""
+    kinds = (field.annotation, *get_args(field.annotation))
+    return next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
+
+
+def _shown(value: object) -> str:
+    """A value as it would stand in YAML, shortened."""
+    if value is None:
+        return "nothing"
+    return str(value).lower() if isinstance(value, bool) else reprlib.repr(value)

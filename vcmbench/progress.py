@@ -36,13 +36,13 @@ class Progress:
         now = time.monotonic()
         if now - self._last >= self._every:
             self._last = now
-            self.say(self._line(done, now - self._start))
+            self._stream.write(in_words(done, self._total, now - self._start) + "\n")
 
-    def say(self, line: str) -> None:
-        """Print a line without tearing the bar."""
-        tqdm.write(line, file=self._stream)
 
-    def _line(self, done: int, seconds: float) -> str:
-        rate = done / seconds
-        remaining = f"{(self._total - done) / rate:.0f} s left" if rate else "time left unknown"
-        return f"{done} of {self._total} images×settings, {rate:.1f}/s, {remaining}"
+def in_words(done: int, total: int, seconds: float) -> str:
+    """How far work has come after so many seconds, its mean rate, and the time left at that rate."""
+    counted = f"{done} of {total} images×settings"
+    if done == 0 or seconds == 0:
+        return f"{counted}, time left unknown"
+    rate = done / seconds
+    return f"{counted}, {rate:.1f}/s, {tqdm.format_interval(max(total - done, 0) / rate)} left"
