@@ -167,7 +167,7 @@ def test_a_larger_limit_only_adds_images(copy: Path) -> None:
     ("override", "told"),
     [
         ("dataset.size=32", "dataset.size is 32, but runs/demo was begun with 64"),
-        ("dataset.crop.scale=2", "dataset.crop is {'scale': 2.0}, but runs/demo was begun with {'scale': 1.3}"),
+        ("dataset.crop.scale=2", "dataset.crop.scale is 2.0, but runs/demo was begun with 1.3"),
         ("dataset.seed=1", "dataset.seed is 1, but runs/demo was begun with 0"),
         ("dataset={kind: folder, root: .}", "dataset.kind is 'folder', but runs/demo was begun with 'demo'"),
         ("shard_size=4", "shard_size is 4, but runs/demo was begun with 3"),
@@ -233,11 +233,10 @@ def test_a_damaged_image_costs_its_own_rows(tmp_path: Path) -> None:
     ended = vcmbench_in(tmp_path, "run", "job.yaml", "--address", "local")
     assert ended.code == 3
     assert "Error rows: 3 of 6." in ended.out
-    outcomes = {(row["image"], row["status"], row["error"]) for row in rows(tmp_path / "runs/demo")}
-    assert outcomes == {
-        ("good.png", "ok", None),
-        ("damaged.png", "error", "damaged.png: the image is damaged: image file is truncated"),
-    }
+    stored = rows(tmp_path / "runs/demo")
+    assert {(row["image"], row["status"]) for row in stored} == {("good.png", "ok"), ("damaged.png", "error")}
+    reasons = {row["error"] for row in stored if row["image"] == "damaged.png"}
+    assert all(reason.startswith("damaged.png: the image is damaged: image file is truncated") for reason in reasons)
     assert vcmbench_in(tmp_path, "report", "runs/demo").code == 3
 
 

@@ -297,7 +297,7 @@ def test_the_stored_job_of_a_run_is_found(tmp_path: Path) -> None:
     assert stored_job(run) == job.file
     for damaged in (b"{", b"", b"name: demo\n"):
         run.write(CONFIG, damaged)
-        with pytest.raises(UsageError, match=f"{run.path(CONFIG)} cannot be used: .*; run the job again to restore it"):
+        with pytest.raises(UsageError, match=f"{run.path(CONFIG)} is damaged: .*; restore it, or choose another `out`"):
             stored_job(run)
 
 

@@ -90,10 +90,24 @@ def test_a_manifest_fixes_the_shard_of_each_image(run: RunDirectory) -> None:
 def test_a_larger_manifest_appends_shards(run: RunDirectory) -> None:
     """Images that are known keep their shard, even in a short last one; the new ones begin another."""
     run.write_manifest(listing(range(4)), shard_size=3)
-    run.write_manifest(listing(range(9), batch=2), shard_size=3)
+    run.write_manifest(listing(range(9), batch=2), shard_size=3, append=True)
     assert run.shard_sizes() == {0: 3, 1: 1, 2: 3, 3: 2}
     assert run.manifest()["image"].to_pylist() == [f"{name:07}" for name in range(9)]
     assert run.manifest(2)["image"].to_pylist() == ["0000004", "0000005", "0000006"]
+
+
+def test_a_manifest_can_be_begun_anew(run: RunDirectory) -> None:
+    """Unless it is told to append, writing replaces what was there."""
+    run.write_manifest(listing(range(4)), shard_size=3)
+    run.write_manifest(listing(range(7, 9)), shard_size=3)
+    assert run.manifest()["image"].to_pylist() == ["0000007", "0000008"]
+
+
+@pytest.mark.parametrize("url", ["nosuch://bucket/run", "s3nope:///x"])
+def test_an_unknown_file_system_is_refused(url: str) -> None:
+    """A URL that nothing can open is named."""
+    with pytest.raises(UsageError, match=f"{url} cannot be opened: "):
+        RunDirectory(url)
 
 
 def test_the_index_reads_back_equal(run: RunDirectory) -> None:

@@ -228,6 +228,14 @@ def test_a_job_that_contradicts_its_directory_is_refused(
         open_run(make_task(images, tmp_path / "run", **change))
 
 
+def test_a_damaged_job_in_the_directory_is_named(images: Path, tmp_path: Path) -> None:
+    """A stored job that cannot be read stops the run before anything is changed."""
+    bring_up_to_date(make_task(images, tmp_path / "run"))
+    (tmp_path / "run" / "config.yaml").write_text("{not yaml", encoding="utf-8")
+    with pytest.raises(UsageError, match=r"config\.yaml is damaged; restore it, or choose another `out`"):
+        open_run(make_task(images, tmp_path / "run"))
+
+
 def test_nothing_is_left_to_do_after_a_run(images: Path, tmp_path: Path) -> None:
     """A finished run plans no work."""
     task = make_task(images, tmp_path / "run")

@@ -191,7 +191,7 @@ def stored_job(run: RunDirectory) -> JobFile:
         return _checked(_mapping(yaml.safe_load(run.read(CONFIG))))
     except (OSError, ValueError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())
-        raise UsageError(f"{run.path(CONFIG)} cannot be used: {reason}; run the job again to restore it") from error
+        raise UsageError(f"{run.path(CONFIG)} is damaged: {reason}; restore it, or choose another `out`") from error
 
 
 def parse_codec(words: str) -> Codec:

@@ -178,7 +178,9 @@ def _spell(
 def _word(value: ParameterValue) -> str:
     if isinstance(value, bool):
         return str(value).lower()
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return f"{value:g}" if float(f"{value:g}") == value else repr(value)
+    return str(value)
 
 
 # --------------------------------------------------------------------------------------------------------- metrics

@@ -204,7 +204,10 @@ class RunDirectory:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self.filesystem, self.root = fsspec.core.url_to_fs(url)
+        try:
+            self.filesystem, self.root = fsspec.core.url_to_fs(url)
+        except (ImportError, ValueError) as error:
+            raise UsageError(f"{url} cannot be opened: {error}") from error
 
     @cached_property
     def is_local(self) -> bool:
@@ -251,12 +254,13 @@ class RunDirectory:
 
     # ------------------------------------------------------------------------------------------------ manifest
 
-    def write_manifest(self, batches: Iterator[pa.RecordBatch], shard_size: int) -> None:
-        """Store the selected images in order, and with it which shard each belongs to; existing images stay where they are.
+    def write_manifest(self, batches: Iterator[pa.RecordBatch], shard_size: int, *, append: bool = False) -> None:
+        """Store the selected images in order, and with it which shard each belongs to.
 
-        Images already in a manifest are skipped at the front of `batches`, and the rest is appended in new shards.
+        To append, the images already in the manifest are skipped at the front of `batches`; they stay in their shards, and
+        the rest begins new ones.
         """
-        stored, next_shard = self._manifest_extent()
+        stored, next_shard = self._manifest_extent() if append else (0, 0)
         first = next(batches, None)
         if first is None:
             return
@@ -275,8 +279,6 @@ class RunDirectory:
 
     def _manifest_extent(self) -> tuple[int, int]:
         """The number of images in the stored manifest and the first unused shard number."""
-        if not self.exists(MANIFEST):
-            return 0, 0
         sizes = self.shard_sizes()
         return sum(sizes.values()), max(sizes, default=-1) + 1
 

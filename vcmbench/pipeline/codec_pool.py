@@ -14,7 +14,7 @@ import signal
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import pebble
 
@@ -27,11 +27,16 @@ Outcome = TypeVar("Outcome")
 Result = TypeVar("Result")
 
 
+class PoolClosed(BaseException):
+    """The pool was closed while a batch was under way; like an interrupt, it is nobody's failure."""
+
+
 class CodecPool:
     """Killable processes that read images into blocks and code blocks into blocks."""
 
     def __init__(self, processes: int, time_limit: float) -> None:
         self._time_limit = time_limit
+        self._under_way: set[Future[Any]] = set()
         self._pool = pebble.ProcessPool(
             max_workers=processes,
             initializer=_start_process,
@@ -42,6 +47,8 @@ class CodecPool:
         """End every process, whatever it is doing."""
         self._pool.stop()  # type: ignore[no-untyped-call]  # pebble's own
         self._pool.join()
+        for future in list(self._under_way):
+            future.set_exception(PoolClosed())  # pebble leaves whoever waits for them waiting
 
     def load(
         self, dataset: Dataset, sources: Sequence[Source], preparation: Preparation, target: BlockName
@@ -65,7 +72,10 @@ class CodecPool:
     def _schedule(self, images: int, function: Callable[..., Result], *args: object) -> Future[Result]:
         # The process ends itself when one image takes too long; this is for a process that cannot even do that.
         backstop = images * 2 * self._time_limit + 30
-        return self._pool.schedule(function, args=args, timeout=backstop)
+        future = self._pool.schedule(function, args=args, timeout=backstop)
+        self._under_way.add(future)
+        future.add_done_callback(self._under_way.discard)
+        return future
 
 
 class Pending(Generic[Outcome]):

@@ -70,7 +70,7 @@ def load_images(
     target: BlockName,
     time_limit: float,
 ) -> list[Loaded | Failure]:
-    """Read and prepare each source into its place of the block; whatever is wrong with a file becomes a `Failure`."""
+    """Read and prepare each source into its place of the block; an exception becomes a `Failure`."""
     images = open_block(target)
     outcomes: list[Loaded | Failure] = []
     for source, place in zip(sources, places, strict=True):
@@ -79,6 +79,9 @@ def load_images(
                 prepared = prepare(dataset.read(source.path), source.box, preparation)
             except (OSError, ImageError) as error:
                 outcomes.append(Failure(f"{source.path}: {error}"))
+                continue
+            except BaseException as error:  # noqa: BLE001  # a plug-in may raise anything, and not all of it can be pickled
+                outcomes.append(Failure(f"{source.path}: {type(error).__name__}: {error}"))
                 continue
         images[place] = prepared.image
         outcomes.append(Loaded(prepared.box, prepared.note))
@@ -89,13 +92,19 @@ def code_images(
     codec: Codec, places: Sequence[int], source: BlockName, target: BlockName, time_limit: float
 ) -> list[Coded | Failure]:
     """Code and decode the images in these places of a block into another; an exception becomes a `Failure`."""
-    originals, decoded = open_block(source), open_block(target)
-    originals.flags.writeable = False  # a codec that scribbles on its input must not change a neighbour's original
+    originals, decoded = _read_only(open_block(source)), open_block(target)
     outcomes: list[Coded | Failure] = []
     for place in places:
         with _time_limit(time_limit):
             outcomes.append(_code_one(codec, originals[place], decoded[place]))
     return outcomes
+
+
+def _read_only(images: Image) -> Image:
+    """A view, so that a codec that scribbles on its input does not change what the other settings are given."""
+    view = images[:]
+    view.flags.writeable = False
+    return view
 
 
 def _code_one(codec: Codec, original: Image, target: Image) -> Coded | Failure:
@@ -105,7 +114,7 @@ def _code_one(codec: Codec, original: Image, target: Image) -> Coded | Failure:
         encoded = time.perf_counter()
         image = codec.decode(bitstream)
         decoded = time.perf_counter()
-    except Exception as error:  # noqa: BLE001  # a plug-in may raise anything
+    except BaseException as error:  # noqa: BLE001  # a plug-in may raise anything, and not all of it can be pickled
         return Failure(f"{codec.variant}: {type(error).__name__}: {error}")
     return _keep(codec, original, bitstream, image, target, 1e3 * (encoded - start), 1e3 * (decoded - encoded))
 
@@ -135,11 +144,12 @@ def _spell(value: object) -> str:
 def code_batch(codec: Codec, originals: Image, target: Image) -> list[Coded | Failure]:
     """Code and decode N×H×W×3 images at once in the worker, for networks; the times are the batch's, shared equally."""
     count = len(originals)
+    originals = _read_only(originals)
     try:
         start = time.perf_counter()
-        bitstreams = codec.encode_batch(list(originals))
+        bitstreams = list(codec.encode_batch(list(originals)))
         encoded = time.perf_counter()
-        images = codec.decode_batch(bitstreams)
+        images = list(codec.decode_batch(bitstreams))
         decoded = time.perf_counter()
     except Exception as error:  # noqa: BLE001  # a plug-in may raise anything
         if count == 1:

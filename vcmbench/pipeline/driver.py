@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -63,11 +64,13 @@ def open_run(task: Task) -> tuple[RunDirectory, Index]:
     """
     run = RunDirectory(task.out)
     stored = run.read_index()
-    before = yaml.safe_load(run.read(CONFIG)) if run.exists(CONFIG) else None
+    before = _stored_job(run)
     if before is not None:
         _refuse_contradiction(before, task, run)
     if before is None or not run.exists(MANIFEST) or _grown(before, task):
-        run.write_manifest(select(task.dataset.images(), task.selection), task.shard_size)
+        # A manifest without a job is what a run left that was killed here; nothing was computed from it.
+        images = select(task.dataset.images(), task.selection)
+        run.write_manifest(images, task.shard_size, append=before is not None)
     run.write(CONFIG, yaml.safe_dump(dict(task.resolved), sort_keys=False, allow_unicode=True).encode())
     index = Index(
         name=task.name,
@@ -93,7 +96,9 @@ def converge(
     """Compute every missing cell; each finished shard is committed to the index before the next is awaited."""
     outcome = Outcome(index)
     if works:
-        run.write_provenance({"environment": environment(), "job": dict(task.resolved)})
+        # The report shows the provenance, and a tracking URI may hold a password.
+        job = {key: value for key, value in task.resolved.items() if key != "mlflow"}
+        run.write_provenance({"environment": environment(), "job": job})
     for result in execute(worker_job(task, index, resources), works, progress):
         outcome.index = outcome.index.with_shard(result.shard, result.file, result.generation, result.cells)
         run.write_index(outcome.index)
@@ -126,23 +131,49 @@ def missing_work(run: RunDirectory, index: Index) -> list[ShardWork]:
     return plan(run.shard_sizes(), index)
 
 
+def _stored_job(run: RunDirectory) -> dict[str, Any] | None:
+    if not run.exists(CONFIG):
+        return None
+    try:
+        job = yaml.safe_load(run.read(CONFIG))
+    except (yaml.YAMLError, UnicodeDecodeError):
+        job = None
+    if not isinstance(job, dict) or not isinstance(job.get("dataset"), dict):
+        raise UsageError(f"{run.path(CONFIG)} is damaged; restore it, or choose another `out`")
+    return job
+
+
 def _refuse_contradiction(before: Mapping[str, Any], task: Task, run: RunDirectory) -> None:
-    pairs = [("shard_size", before.get("shard_size"), task.shard_size)]
-    data, wanted = before.get("dataset", {}), task.resolved["dataset"]
-    pairs += [(f"dataset.{key}", data.get(key), wanted.get(key)) for key in {**data, **wanted} if key not in GROWING]
-    for key, old, new in pairs:
-        if old != new:
-            raise UsageError(f"{key} is {new!r}, but {run.url} was begun with {old!r}; restore it, or choose another `out`")
-    if _limit(wanted) < _limit(data):
+    old, new = _fixed(before), _fixed(task.resolved)
+    for key in {**old, **new}:
+        if old.get(key) != new.get(key):
+            begun = f"{run.url} was begun with {old.get(key)!r}"
+            raise UsageError(f"{key} is {new.get(key)!r}, but {begun}; restore it, or choose another `out`")
+    if _limit(task.resolved) < _limit(before):
         raise UsageError(
-            f"dataset.limit is {wanted.get('limit')}, but {run.url} already holds {data.get('limit') or 'all'} images; "
-            "raise it, or choose another `out`"
+            f"dataset.limit is {task.resolved['dataset']['limit']}, but {run.url} already holds "
+            f"{before['dataset']['limit'] or 'all'} images; raise it, or choose another `out`"
         )
 
 
+def _fixed(job: Mapping[str, Any]) -> dict[str, object]:
+    """What may not change in a run directory, by dotted key: which images, how prepared, in which shards."""
+    section = {key: value for key, value in job["dataset"].items() if key not in GROWING}
+    return {"shard_size": job["shard_size"], **_dotted("dataset", section)}
+
+
+def _dotted(prefix: str, section: Mapping[str, Any]) -> dict[str, object]:
+    keys: dict[str, object] = {}
+    for key, value in section.items():
+        name = f"{prefix}.{key}"
+        keys |= _dotted(name, value) if isinstance(value, dict) else {name: value}
+    return keys
+
+
 def _grown(before: Mapping[str, Any], task: Task) -> bool:
-    return _limit(task.resolved["dataset"]) > _limit(before["dataset"])
+    return _limit(task.resolved) > _limit(before)
 
 
-def _limit(section: Mapping[str, Any]) -> float:
-    return float("inf") if section.get("limit") is None else float(section["limit"])
+def _limit(job: Mapping[str, Any]) -> float:
+    limit = job["dataset"].get("limit")
+    return math.inf if limit is None else float(limit)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import wait as wait_for
+from multiprocessing import resource_tracker
 
 import torch
 
@@ -29,10 +31,17 @@ def execute_here(job: WorkerJob, works: Sequence[ShardWork], progress: Callable[
     """Yield each shard's result; `progress` is told the images × settings finished so far."""
     if not works:
         return
-    with Worker(job) as worker, ThreadPoolExecutor(max_workers=1) as thread:
+    # Left in the other order: closing the worker ends a shard under way, which the thread would else wait for.
+    with ThreadPoolExecutor(max_workers=1, initializer=_leave_interrupts_to_main) as thread, Worker(job) as worker:
         for work in works:
             future = thread.submit(worker.run, work)
             while not future.done():
                 wait_for([future], timeout=POLL_SECONDS)
                 progress(worker.done)
             yield future.result()
+
+
+def _leave_interrupts_to_main() -> None:
+    """Block Ctrl-C in this thread and in the codec processes that it starts, which would otherwise die of it noisily."""
+    resource_tracker.ensure_running()  # starting it, as the first process would, unblocks the signal again
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
