@@ -63,12 +63,14 @@ def test_rows_are_those_of_a_run_without_ray(connected: tuple[int, int], images:
 
 
 def test_a_shard_whose_worker_is_killed_is_given_out_again(connected: tuple[int, int], images: Path, tmp_path: Path) -> None:
-    """SIGKILL to a worker in the middle of a shard loses no row and doubles none."""
+    """SIGKILL to a worker in the middle of a shard loses no row and doubles none, and its late file could not be taken."""
     del connected
     write_images(images, 24, marked=range(24))
     killed: list[int] = []
+    shown: list[int] = []
 
     def kill_the_worker_once(done: int) -> None:
+        shown.append(done)
         if done and not killed:
             [worker] = [each for each in psutil.Process().children(recursive=True) if each.name().startswith("ray::_Actor")]
             worker.kill()
@@ -77,9 +79,30 @@ def test_a_shard_whose_worker_is_killed_is_given_out_again(connected: tuple[int,
     task = make_task(images, tmp_path / "run", shard_size=12, codecs=(Faulty(fault="slow"), Faulty(fault="slow", level=2)))
     outcome = bring_up_to_date(task, RayExecutor(Layout(workers=1, cores=1, gpus=0)), progress=kill_the_worker_once)
     assert killed
+    assert max(shown) == shown[-1] == 48
+    assert sorted(record.generation for record in outcome.index.shards.values()) == [1, 2]
     alone = bring_up_to_date(replace(task, out=str(tmp_path / "alone")))
     assert len(rows(outcome, tmp_path / "run")) == 48
     assert rows(outcome, tmp_path / "run") == rows(alone, tmp_path / "alone")
+
+
+def test_a_worker_that_finds_no_place_gets_no_shard(connected: tuple[int, int], images: Path, tmp_path: Path) -> None:
+    """With room for one worker of two, the one does every shard, and nothing waits for the other."""
+    cores, _ = connected
+    outcome = bring_up_to_date(make_task(images, tmp_path / "run"), RayExecutor(Layout(workers=2, cores=cores, gpus=0)))
+    assert outcome.computed == 2 * IMAGES
+
+
+def test_a_shard_that_cannot_be_stored_is_tried_again_and_given_up(
+    connected: tuple[int, int], images: Path, tmp_path: Path
+) -> None:
+    """An error that is not the user's may pass, so a shard has some attempts; then the run stops with the error."""
+    del connected
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "results").write_text("a file where the folder would be")
+    with pytest.raises(RuntimeError, match=r"shard 0 was not finished in 3 attempts: FileExistsError: .*results"):
+        bring_up_to_date(make_task(images, run, shard_size=IMAGES), RayExecutor(Layout(1, 1, 0)))
 
 
 def test_a_workers_complaint_reaches_the_user(connected: tuple[int, int], images: Path, tmp_path: Path) -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import sys
+import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import psutil
 import pytest
-from faulty import Faulty
+from faulty import Faulty, is_marked
 from runs import SIZE, write_images
 
 from vcmbench.datasets.folder import Folder
@@ -87,6 +91,14 @@ def test_a_codec_cannot_change_the_originals(pool: CodecPool, originals: Block) 
     target.close()
 
 
+def test_a_batch_codec_cannot_change_the_originals(originals: Block) -> None:
+    """In the worker, too, the images a codec is given are read-only."""
+    before = originals.images.copy()
+    outcomes = code_batch(Scribbling(), originals.images, np.zeros_like(before))
+    assert all(isinstance(outcome, Failure) and "read-only" in outcome.reason for outcome in outcomes)
+    assert np.array_equal(originals.images, before)
+
+
 class Scribbling(Faulty):
     """Writes into its input."""
 
@@ -96,6 +108,51 @@ class Scribbling(Faulty):
         """Scribble."""
         image[:] = 0
         return super().encode(image)
+
+
+class Panic(BaseException):
+    """Not even an `Exception`, and impossible to unpickle, as what a native library throws may be."""
+
+    def __init__(self, where: str, why: str) -> None:
+        super().__init__(f"{where}: {why}")
+
+
+class Panicking(Faulty):
+    """Throws a `Panic` on a marked image."""
+
+    family = "panicking"
+
+    def encode(self, image: Image) -> bytes:
+        """Throw on a marked image."""
+        if is_marked(image):
+            raise Panic("encode", "no room")
+        return super().encode(image)
+
+
+@dataclass(frozen=True)
+class Archive(Folder):
+    """A folder whose third image cannot be read, as `Panic` says."""
+
+    kind: ClassVar[str] = "archive"
+
+    def read(self, path: str) -> bytes:
+        """Throw for one path."""
+        if path == f"{MARKED:03}.png":
+            raise Panic("read", "no network")
+        return super().read(path)
+
+
+def test_an_exception_that_cannot_be_pickled_costs_its_own_image(pool: CodecPool, originals: Block, tmp_path: Path) -> None:
+    """Whatever a codec or a data set throws, the image has its reason, its neighbours are done, and the pool goes on."""
+    target = Block(IMAGES, SIZE)
+    sources = [Source(f"{number:03}.png", None) for number in range(IMAGES)]
+    loaded = pool.load(Archive(root=str(tmp_path)), sources, Preparation(size=SIZE), target.name).result()
+    assert loaded[MARKED] == Failure("002.png: Panic: read: no network")
+    coded = pool.code(Panicking(), IMAGES, originals.name, target.name).result()
+    assert coded[MARKED] == Failure("panicking level=1: Panic: encode: no room")
+    for outcomes in (loaded, coded):
+        assert [isinstance(outcome, Failure) for outcome in outcomes] == [place == MARKED for place in range(IMAGES)]
+    target.close()
 
 
 def test_an_unreadable_image_is_a_failure_with_its_path(pool: CodecPool, tmp_path: Path) -> None:
@@ -127,6 +184,29 @@ def test_processes_end_with_the_pool() -> None:
     target.close()
 
 
+HANGING = """
+from faulty import Faulty
+from vcmbench.pipeline.blocks import Block
+from vcmbench.pipeline.codec_pool import CodecPool
+pool = CodecPool(processes=1, time_limit=600.0)
+block = Block(1, 32)
+block.images[0, 0, 0] = (255, 0, 0)
+pool.code(Faulty(fault="hang"), 1, block.name, block.name).result()
+"""
+
+
+def test_processes_end_with_a_worker_that_is_killed() -> None:
+    """SIGKILL to the worker leaves no codec process behind."""
+    worker = psutil.Popen([sys.executable, "-c", HANGING], cwd=Path(__file__).parent)
+    try:
+        while not (processes := [child for child in worker.children() if _is_python_worker(child)]):
+            time.sleep(0.1)
+    finally:
+        worker.kill()
+        worker.wait()
+    assert psutil.wait_procs(processes, timeout=20)[1] == []
+
+
 def _is_python_worker(process: psutil.Process) -> bool:
     return "resource_tracker" not in " ".join(process.cmdline())
 
@@ -150,6 +230,38 @@ def test_a_batch_codec_that_loses_an_image_fails_as_a_whole(originals: Block) ->
         == [Failure(f"losing level=1: {IMAGES} bitstreams and {IMAGES - 1} images came back for {IMAGES} images")] * IMAGES
     )
     target.close()
+
+
+def test_a_batch_codec_may_give_any_iterable(originals: Block) -> None:
+    """Images that come one by one are as good as a list, and what is no iterable at all fails with the reason."""
+    target = Block(IMAGES, SIZE)
+    assert all(isinstance(outcome, Coded) for outcome in code_batch(Yielding(), originals.images, target.images))
+    assert (
+        code_batch(Forgetting(), originals.images, target.images)
+        == [Failure("forgetting level=1: TypeError: 'NoneType' object is not iterable")] * IMAGES
+    )
+    target.close()
+
+
+class Yielding(Faulty):
+    """Decodes one by one."""
+
+    family = "yielding"
+
+    def decode_batch(self, bitstreams: Sequence[bytes]) -> list[Image]:
+        """Give a generator."""
+        return (self.decode(bitstream) for bitstream in bitstreams)  # type: ignore[return-value]  # the fault
+
+
+class Forgetting(Faulty):
+    """Returns nothing."""
+
+    family = "forgetting"
+
+    def decode_batch(self, bitstreams: Sequence[bytes]) -> list[Image]:
+        """Forget the return statement."""
+        super().decode_batch(bitstreams)
+        return None  # type: ignore[return-value]  # the fault
 
 
 class Losing(Faulty):

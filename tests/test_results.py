@@ -70,6 +70,18 @@ def run(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Monk
     return RunDirectory(f"s3://{bucket}/run")
 
 
+def test_a_relative_directory_is_the_same_from_anywhere(
+    run: RunDirectory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The absolute URL leads to the same files from another working directory."""
+    monkeypatch.chdir(tmp_path)
+    here = RunDirectory("run") if run.is_local else run
+    here.write("a.txt", b"one")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert RunDirectory(here.absolute_url).read("a.txt") == b"one"
+
+
 def test_files_read_back_as_they_were_written(run: RunDirectory) -> None:
     """A written file exists and holds the bytes; writing again replaces it."""
     assert not run.exists("a/b.txt")
@@ -94,6 +106,15 @@ def test_a_larger_manifest_appends_shards(run: RunDirectory) -> None:
     assert run.shard_sizes() == {0: 3, 1: 1, 2: 3, 3: 2}
     assert run.manifest()["image"].to_pylist() == [f"{name:07}" for name in range(9)]
     assert run.manifest(2)["image"].to_pylist() == ["0000004", "0000005", "0000006"]
+
+
+@pytest.mark.parametrize("batch", [2, 1000])
+def test_a_manifest_is_not_appended_from_another_listing(run: RunDirectory, batch: int) -> None:
+    """When the data set gives other images first than it did, appending would double some and lose others."""
+    run.write_manifest(listing(range(4)), shard_size=3)
+    with pytest.raises(UsageError, match=r"manifest\.parquet begins with other images than the data set now gives"):
+        run.write_manifest(listing(range(1, 9), batch), shard_size=3, append=True)
+    assert run.manifest()["image"].to_pylist() == [f"{name:07}" for name in range(4)]
 
 
 def test_a_manifest_can_be_begun_anew(run: RunDirectory) -> None:
@@ -135,9 +156,8 @@ def test_rows_read_back_equal(run: RunDirectory) -> None:
     assert stored["ssim_rgb"] is None
 
 
-def test_an_interrupted_write_leaves_the_old_file(tmp_path: Path) -> None:
+def test_an_interrupted_write_leaves_the_old_file(run: RunDirectory) -> None:
     """When writing fails half-way, the file holds what it held before and nothing else is left behind."""
-    run = RunDirectory(str(tmp_path))
     run.write("index.json", b"old")
 
     def broken_off() -> None:
@@ -148,7 +168,7 @@ def test_an_interrupted_write_leaves_the_old_file(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError):
         broken_off()
     assert run.read("index.json") == b"old"
-    assert [file.name for file in tmp_path.iterdir()] == ["index.json"]
+    assert run.filesystem.find(run.root) == [run.path("index.json")]
 
 
 @pytest.mark.parametrize("content", [b"", b"not json", b'{"format": 2}', b'{"name": "x"}', b"\xff\xfe"])

@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
 from synthetic_run import setting
 
 from vcmbench.interfaces import Missing, Value
 from vcmbench.pipeline.coding import Coded, Failure
-from vcmbench.pipeline.rows import Row, differing_settings, make_row, merge_rows
+from vcmbench.pipeline.rows import (
+    LONGEST_REASON,
+    Row,
+    differing_settings,
+    make_row,
+    merge_rows,
+    not_deterministic,
+    without_superseded,
+)
+from vcmbench.results import row_schema, table_of
 
 JPEG = setting("jpeg", "quality", 4)
 IMAGE = {"image": "a.png", "identity": "n1"}
@@ -35,6 +47,19 @@ def test_an_error_row_has_its_reason_and_no_value() -> None:
     fresh = row(Failure("its process died"), psnr=30.0)
     assert (fresh["status"], fresh["error"]) == ("error", "its process died")
     assert not {"psnr", "bytes", "bpp", "bitstream_hash"} & set(fresh)
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [("caf\udce9", "caf?"), (ValueError("no face"), "no face"), ("x" * 5000, "x" * LONGEST_REASON)],
+    ids=["not Unicode", "not text", "long"],
+)
+def test_any_reason_can_be_stored(given: Any, kept: str) -> None:
+    """What a plug-in gives for a reason becomes valid text of bounded length, which a Parquet column can hold."""
+    rows = [row(Failure(given)), row(psnr=Missing(given))]
+    failed, missing = table_of(rows, row_schema({})).to_pylist()
+    assert failed["error"] == kept
+    assert missing["metric_errors"] == [("psnr", kept)]
 
 
 def test_merging_adds_a_column_and_touches_nothing_else() -> None:
@@ -69,3 +94,19 @@ def test_other_bytes_or_pixels_or_status_make_a_setting_differ() -> None:
     assert differing_settings([], [row()]) == set()
     assert differing_settings([row()], [row(other)]) == {JPEG.key}
     assert differing_settings([row()], [row(Failure("died"))]) == {JPEG.key}
+
+
+def test_only_what_was_coded_twice_can_be_found_not_deterministic() -> None:
+    """Other bytes or pixels tell; a failure before or now, such as a file that could not be read, does not."""
+    other = Coded(1024, 2.0, 1.0, "other", "d")
+    assert not_deterministic([row()], [row(other)]) == {JPEG.key}
+    assert not_deterministic([row()], [row(Failure("died"))]) == set()
+    assert not_deterministic([row(Failure("died"))], [row()]) == set()
+
+
+def test_rows_of_a_variants_former_key_are_superseded() -> None:
+    """A variant that is coded by another version has new rows instead of more rows; other variants keep theirs."""
+    other = row() | {"setting": "webp", "variant": "webp quality=10"}
+    newer = JPEG.model_copy(update={"key": "jpeg by a newer library"})
+    assert without_superseded([row(), other], [JPEG]) == [row(), other]
+    assert without_superseded([row(), other], [newer]) == [other]

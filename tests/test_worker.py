@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import PIL.Image
@@ -16,12 +18,14 @@ from runs import SIZE, bring_up_to_date, make_task, read_rows, rows, write_image
 from vcmbench import codecs, registry
 from vcmbench.datasets.prepare import Preparation
 from vcmbench.datasets.selection import Selection
-from vcmbench.interfaces import Batch, Codec, UsageError
+from vcmbench.interfaces import Batch, Codec, Column, Scores, UsageError
 from vcmbench.metrics.features import luma
-from vcmbench.pipeline.driver import Outcome, Resources, missing_work, open_run, worker_job
+from vcmbench.pipeline.driver import Outcome, Resources, batch_of, missing_work, open_run, worker_job
+from vcmbench.pipeline.local import execute_here
+from vcmbench.pipeline.plan import ShardWork
 from vcmbench.pipeline.stream import CodingStream
 from vcmbench.pipeline.task import Task
-from vcmbench.pipeline.worker import Worker, WorkerJob
+from vcmbench.pipeline.worker import ShardResult, Worker, WorkerJob
 from vcmbench.results import Index
 
 IMAGES = 6
@@ -165,6 +169,58 @@ def test_a_codec_that_is_not_deterministic_is_found_out(images: Path, tmp_path: 
     assert all(row["psnr_rgb"] == row["psnr_y"] == 100 for row in after)
 
 
+class Newer(Faulty):
+    """The same codec in its next version."""
+
+    version = "2"
+
+
+def test_a_codec_of_another_version_replaces_its_rows(images: Path, tmp_path: Path) -> None:
+    """A changed key of a variant leaves one row per image × variant, and its cells are the new key's alone."""
+    task = make_task(images, tmp_path / "run", codecs=(Faulty(), codecs.create("png")))
+    before = bring_up_to_date(task)
+    outcome = bring_up_to_date(replace(task, codecs=(Newer(),)))
+    after = rows(outcome, tmp_path / "run")
+    old, png, new = *(setting.key for setting in before.index.settings), outcome.index.settings[0].key
+    assert outcome.computed == IMAGES
+    assert sorted(row["setting"] for row in after) == sorted([png, new] * IMAGES)
+    assert all(set(outcome.index.cells(shard)) == {png, new} for shard in outcome.index.shards)
+    assert old != new
+
+
+class Flagging(Failing):
+    """Gives a flag where `Failing` gives a number."""
+
+    columns: ClassVar[Mapping[str, Column]] = {"nan_score": Column("NaN score", None, "bool")}
+
+    def score(self, reference: Batch, decoded: Batch) -> Scores:
+        """Give true."""
+        del reference
+        return {"nan_score": [True] * len(decoded)}
+
+
+def test_a_column_of_another_type_replaces_the_old_one(images: Path, tmp_path: Path) -> None:
+    """A metric that comes to give flags for numbers is scored anew, and a setting that is not keeps none of the numbers."""
+    task = make_task(images, tmp_path / "run", metrics=(Failing,))
+    bring_up_to_date(task)
+    outcome = bring_up_to_date(replace(task, codecs=task.codecs[:1], metrics=(Flagging,)))
+    assert {(row["variant"], row["nan_score"]) for row in rows(outcome, tmp_path / "run")} == {
+        ("jpeg quality=10", True),
+        ("jpeg quality=50", None),
+    }
+    assert bring_up_to_date(replace(task, metrics=(Flagging,))).computed == IMAGES
+
+
+def test_an_image_that_cannot_be_read_again_blames_no_codec(images: Path, tmp_path: Path) -> None:
+    """When a file is gone as a metric is added, its rows become errors and no codec is called not deterministic."""
+    task = make_task(images, tmp_path / "run")
+    bring_up_to_date(task)
+    (images / "001.png").unlink()
+    outcome = bring_up_to_date(replace(task, metrics=(*task.metrics, registry.metrics.get("psnr_y"))))
+    assert outcome.not_deterministic == set()
+    assert [row["image"] for row in rows(outcome, tmp_path / "run") if row["status"] == "error"] == ["001.png"] * 2
+
+
 class Counting(Faulty):
     """Codes in the worker, a batch at a time, as a network does."""
 
@@ -210,6 +266,9 @@ def test_a_worker_with_other_libraries_is_refused(images: Path, tmp_path: Path) 
     metrics = tuple(metric.model_copy(update={"key": "other"}) for metric in index.metrics)
     with pytest.raises(UsageError, match="psnr_rgb on this worker is not the driver's"):
         Worker(_job(task, index.model_copy(update={"metrics": metrics})))
+    absent = replace(_job(task, index), metrics=("only_there:Score", "only_there:Other"))
+    with pytest.raises(UsageError, match="metric only_there:Score cannot be loaded on this worker: No module named"):
+        Worker(absent)
 
 
 @pytest.mark.parametrize(
@@ -234,6 +293,33 @@ def test_a_damaged_job_in_the_directory_is_named(images: Path, tmp_path: Path) -
     (tmp_path / "run" / "config.yaml").write_text("{not yaml", encoding="utf-8")
     with pytest.raises(UsageError, match=r"config\.yaml is damaged; restore it, or choose another `out`"):
         open_run(make_task(images, tmp_path / "run"))
+
+
+def test_a_lost_manifest_is_named(images: Path, tmp_path: Path) -> None:
+    """Without its manifest, a run's shards cannot be matched to images, so nothing is begun over them."""
+    bring_up_to_date(make_task(images, tmp_path / "run"))
+    (tmp_path / "run" / "manifest.parquet").unlink()
+    with pytest.raises(UsageError, match=r"manifest\.parquet is missing; restore it, or choose another `out`"):
+        open_run(make_task(images, tmp_path / "run"))
+
+
+def test_a_worker_that_stores_elsewhere_is_found_out(images: Path, tmp_path: Path) -> None:
+    """A shard is not taken as finished when its file is not in the run directory, as when nodes share no storage."""
+
+    def elsewhere(job: WorkerJob, works: Sequence[ShardWork], progress: Callable[[int], None]) -> Iterator[ShardResult]:
+        shutil.copytree(tmp_path / "run", tmp_path / "other")
+        yield from execute_here(replace(job, run_url=str(tmp_path / "other")), works, progress)
+
+    with pytest.raises(
+        UsageError, match=r"g1\.parquet was stored by a worker but is not here; put `out` where all nodes see it"
+    ):
+        bring_up_to_date(make_task(images, tmp_path / "run"), elsewhere)
+
+
+@pytest.mark.parametrize(("side", "images_at_once"), [(64, 16), (256, 16), (512, 4), (1000, 1), (4096, 1)])
+def test_larger_images_come_in_smaller_batches(side: int, images_at_once: int) -> None:
+    """A batch keeps to the memory of its images at 256×256, down to one image."""
+    assert batch_of(16, side) == images_at_once
 
 
 def test_nothing_is_left_to_do_after_a_run(images: Path, tmp_path: Path) -> None:

@@ -124,7 +124,7 @@ class MetricRecord(_Record):
             for name, column in metric.columns.items()
         }
         return cls(
-            key=digest(metric.identity),
+            key=digest({**metric.identity, "columns": {name: column.dtype for name, column in columns.items()}}),
             name=metric.name,
             kind=metric.kind,
             version=metric.version,
@@ -214,6 +214,11 @@ class RunDirectory:
         """Whether the directory is on this machine's own file system."""
         return "file" in cast("tuple[str, ...]", tuple(self.filesystem.protocol))
 
+    @property
+    def absolute_url(self) -> str:
+        """What leads to the directory from any working directory, such as another machine's."""
+        return self.root if self.is_local else self.url
+
     def path(self, name: str) -> str:
         """The file's path on the run's file system."""
         return f"{self.root.rstrip('/')}/{name}"
@@ -236,8 +241,11 @@ class RunDirectory:
         """Open a new file that appears, whole, when the block ends without an error."""
         target = self.path(name)
         if not self.is_local:
-            with self.filesystem.open(target, "wb") as file:  # an object appears when its upload is complete
+            # Not `filesystem.open`: what it has uploaded so far becomes the object even if the block fails.
+            with tempfile.NamedTemporaryFile(prefix="vcmbench-") as file:
                 yield file
+                file.flush()
+                self.filesystem.put_file(file.name, target)
             return
         Path(target).parent.mkdir(parents=True, exist_ok=True)
         descriptor, temporary = tempfile.mkstemp(dir=Path(target).parent, prefix=".", suffix=".partial")
@@ -258,29 +266,36 @@ class RunDirectory:
         """Store the selected images in order, and with it which shard each belongs to.
 
         To append, the images already in the manifest are skipped at the front of `batches`; they stay in their shards, and
-        the rest begins new ones.
+        the rest begins new ones. Raises `UsageError` when `batches` begins with other images than those.
         """
-        stored, next_shard = self._manifest_extent() if append else (0, 0)
+        known, next_shard = self._known_images() if append else (pa.chunked_array([], pa.string()), 0)
         first = next(batches, None)
         if first is None:
             return
         schema = first.schema.append(pa.field("shard", pa.int32()))
         with self.create(MANIFEST) as file, pq.ParquetWriter(file, schema) as writer:
-            if stored:
+            if append:
                 for batch in self.manifest_batches():
                     writer.write_batch(batch.cast(schema), _ROW_GROUP)
-            offset = -stored
+            position = 0
             for batch in _chain(first, batches):
-                indices = pa.array(np.arange(offset, offset + batch.num_rows))
-                offset += batch.num_rows
-                fresh = pc.greater_equal(indices, 0)
-                shards = pc.add(pc.divide(indices, shard_size), next_shard).cast(pa.int32())
-                writer.write_batch(batch.append_column(schema.field("shard"), shards).filter(fresh), _ROW_GROUP)
+                old = known.slice(position, batch.num_rows)
+                if not pa.chunked_array([batch.column("image")[: len(old)]]).equals(old):
+                    raise UsageError(
+                        f"{self.path(MANIFEST)} begins with other images than the data set now gives; "
+                        "restore the data set, or choose another `out`"
+                    )
+                new = batch.slice(len(old))
+                places = np.arange(position + len(old), position + batch.num_rows) - len(known)
+                position += batch.num_rows
+                if new.num_rows:
+                    shards = pa.array(places // shard_size + next_shard, pa.int32())
+                    writer.write_batch(new.append_column(schema.field("shard"), shards), _ROW_GROUP)
 
-    def _manifest_extent(self) -> tuple[int, int]:
-        """The number of images in the stored manifest and the first unused shard number."""
-        sizes = self.shard_sizes()
-        return sum(sizes.values()), max(sizes, default=-1) + 1
+    def _known_images(self) -> tuple[pa.ChunkedArray, int]:
+        """The names in the stored manifest and the first unused shard number."""
+        names = pa.chunked_array([batch.column(0) for batch in self.manifest_batches(["image"])], pa.string())
+        return names, max(self.shard_sizes(), default=-1) + 1
 
     def shard_sizes(self) -> dict[int, int]:
         """Shard → its number of images, read without holding the images."""

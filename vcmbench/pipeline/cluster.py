@@ -9,10 +9,13 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import socket
 import sys
+import threading
+import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import ray
@@ -28,6 +31,7 @@ from vcmbench.pipeline.worker import ShardResult, Worker, WorkerJob
 ATTEMPTS = 3
 POLL_SECONDS = 0.5
 CLOSE_SECONDS = 10
+KNOCK_SECONDS = 10
 CORES_PER_WORKER = 8
 """Without a GPU, a worker for so many cores: enough codec processes to keep the scoring thread busy."""
 
@@ -74,10 +78,11 @@ def connected(address: str) -> Iterator[tuple[int, int]]:
     target = os.environ.get("RAY_ADDRESS") if address == "auto" else address
     try:
         if target:
+            _knock(target)
             ray.init(address=target, log_to_driver=False, logging_level=logging.ERROR)
         else:
             _start_on_loopback()
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         place = f"the Ray cluster at {target}" if target else "a Ray cluster on this machine"
         raise UsageError(f"{place} cannot be reached: {error}; --address local runs without Ray") from error
     try:
@@ -85,6 +90,13 @@ def connected(address: str) -> Iterator[tuple[int, int]]:
         yield int(resources.get("CPU", 1)), int(resources.get("GPU", 0))
     finally:
         ray.shutdown()
+
+
+def _knock(address: str) -> None:
+    """Raise `OSError` where nothing listens, for which Ray itself would wait for minutes."""
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if colon and port.isdecimal():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=KNOCK_SECONDS).close()
 
 
 def _start_on_loopback() -> None:
@@ -113,17 +125,24 @@ class _Actor:
     def __init__(self, job: WorkerJob) -> None:
         self._job = job
         self._worker: Worker | None = None
+        self._running = threading.Lock()
         # A codec process imports its parent's main module, and Ray's would bring all of Ray into each.
         del sys.modules["__main__"].__file__
 
     def run(self, work: ShardWork) -> ShardResult:
-        if self._worker is None:
-            self._worker = Worker(self._job)
-        return self._worker.run(work)
+        with self._running:  # the driver may have lost sight of this actor while it ran another shard
+            if self._worker is None:
+                self._worker = Worker(self._job)
+            try:
+                return self._worker.run(work)
+            except Exception:
+                self.close()  # the next shard gets a worker without this one's history
+                raise
 
     def close(self) -> None:
-        if self._worker is not None:
-            self._worker.close()
+        worker, self._worker = self._worker, None
+        if worker is not None:
+            worker.close()
 
     def done(self) -> int:
         return self._worker.done if self._worker else 0
@@ -136,7 +155,7 @@ class RayExecutor:
         self._layout = layout
 
     def __call__(self, job: WorkerJob, works: Sequence[ShardWork], progress: Callable[[int], None]) -> Iterator[ShardResult]:
-        """Yield each shard's result as it is finished; raise `RuntimeError` for a shard that ends every worker it meets."""
+        """Yield each shard's result as it is finished; raise `RuntimeError` for a shard that fails again and again."""
         actors = [self._actor(job) for _ in works[: self._layout.workers]]
         try:
             yield from _share_out(actors, works, progress)
@@ -155,41 +174,61 @@ class RayExecutor:
 
 
 def _share_out(actors: Sequence[Any], works: Sequence[ShardWork], progress: Callable[[int], None]) -> Iterator[ShardResult]:
-    """Keep one shard in flight for each actor; a shard that was lost goes to the end of the queue."""
+    """Keep one shard in flight for each actor that is there; a shard that was lost goes to the end of the queue."""
     waiting = deque(works)
-    deaths: Counter[int] = Counter()
-    idle = list(actors)
+    losses: Counter[int] = Counter()
+    idle, absent = list[Any](), list(actors)
     running: dict[Any, tuple[Any, ShardWork]] = {}
+    finished = 0
     while waiting or running:
         while waiting and idle:
             actor, work = idle.pop(), waiting.popleft()
             running[actor.run.remote(work)] = actor, work
-        ready, _ = ray.wait(list(running), timeout=POLL_SECONDS)
-        for reference in ready:
+        for reference in _finished(running):
             actor, work = running.pop(reference)
-            idle.append(actor)
             result = _result(reference)
             if isinstance(result, ShardResult):
+                idle.append(actor)
+                finished += work.size
                 yield result
                 continue
-            deaths[work.shard] += 1
-            if deaths[work.shard] == ATTEMPTS:
-                raise RuntimeError(f"shard {work.shard} ended its worker {ATTEMPTS} times: {result}")
-            waiting.append(work)
-        progress(sum(_finished(actor) for actor in actors))
+            absent.append(actor)
+            waiting.append(_once_more(work, losses, result))
+        done = {actor: _done(actor) for actor in actors}
+        progress(finished + sum(min(done[actor] or 0, work.size) for actor, work in running.values()))
+        # An actor that starts, waits for a node, or finds no room on any, would fail or keep the shard it is given.
+        idle += [actor for actor in absent if done[actor] is not None]
+        absent = [actor for actor in absent if done[actor] is None]
 
 
-def _result(reference: Any) -> ShardResult | RayActorError:
+def _once_more(work: ShardWork, losses: Counter[int], problem: Exception) -> ShardWork:
+    """The shard for another attempt, in the next generation since the lost worker may yet write its file."""
+    losses[work.shard] += 1
+    if losses[work.shard] == ATTEMPTS:
+        reason = f"{type(problem).__name__}: {problem}"
+        raise RuntimeError(f"shard {work.shard} was not finished in {ATTEMPTS} attempts: {reason}") from problem
+    return replace(work, generation=work.generation + 1)
+
+
+def _finished(running: Collection[Any]) -> list[Any]:
+    """The shards that are done, waiting a moment for one."""
+    if not running:
+        time.sleep(POLL_SECONDS)
+        return []
+    ready, _ = ray.wait(list(running), timeout=POLL_SECONDS)
+    return ready
+
+
+def _result(reference: Any) -> Any:
+    """What an actor's method returned, or the exception that may not come again; what will come again is raised."""
     try:
-        result: ShardResult = ray.get(reference)
+        return ray.get(reference)
     except RayActorError as death:
-        if death.actor_init_failed:
-            reason = str(death).strip().splitlines()[-1]
-            raise UsageError(f"a worker cannot start: {reason}; install vcmbench and plug-ins on all nodes") from death
-        return death
+        return _unless_it_cannot_start(death)
     except RayTaskError as error:
-        raise error.cause from error
-    return result
+        if isinstance(error.cause, UsageError):
+            raise error.cause from error
+        return error.cause
 
 
 def _end(actors: Sequence[Any]) -> None:
@@ -199,8 +238,19 @@ def _end(actors: Sequence[Any]) -> None:
         ray.kill(actor)
 
 
-def _finished(actor: Any) -> int:
+def _done(actor: Any) -> int | None:
+    """The images × settings of its shard that an actor has finished; None when it does not answer."""
     try:
         return int(ray.get(actor.done.remote(), timeout=POLL_SECONDS))
-    except (RayActorError, TimeoutError):
-        return 0
+    except TimeoutError:
+        return None
+    except RayActorError as death:
+        _unless_it_cannot_start(death)
+        return None
+
+
+def _unless_it_cannot_start(death: RayActorError) -> RayActorError:
+    if death.actor_init_failed:
+        reason = str(death).strip().splitlines()[-1]
+        raise UsageError(f"a worker cannot start: {reason}; install vcmbench and plug-ins on all nodes") from death
+    return death

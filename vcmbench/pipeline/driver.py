@@ -22,6 +22,9 @@ GROWING = ("limit",)
 """Keys of the data set that a later job may change, since a larger one only appends images."""
 
 
+BATCH_SIDE = 256
+
+
 @dataclass(frozen=True)
 class Resources:
     """What each worker may use."""
@@ -30,6 +33,7 @@ class Resources:
     processes: int
     threads: int
     batch_size: int
+    """Images of `BATCH_SIDE`×`BATCH_SIDE` pixels that are scored together; fewer of larger ones."""
 
 
 def share(device: str, cores: int) -> Resources:
@@ -67,7 +71,9 @@ def open_run(task: Task) -> tuple[RunDirectory, Index]:
     before = _stored_job(run)
     if before is not None:
         _refuse_contradiction(before, task, run)
-    if before is None or not run.exists(MANIFEST) or _grown(before, task):
+        if not run.exists(MANIFEST):
+            raise UsageError(f"{run.path(MANIFEST)} is missing; restore it, or choose another `out`")
+    if before is None or _grown(before, task):
         # A manifest without a job is what a run left that was killed here; nothing was computed from it.
         images = select(task.dataset.images(), task.selection)
         run.write_manifest(images, task.shard_size, append=before is not None)
@@ -100,6 +106,10 @@ def converge(
         job = {key: value for key, value in task.resolved.items() if key != "mlflow"}
         run.write_provenance({"environment": environment(), "job": job})
     for result in execute(worker_job(task, index, resources), works, progress):
+        if not run.exists(result.file):
+            raise UsageError(
+                f"{run.path(result.file)} was stored by a worker but is not here; put `out` where all nodes see it"
+            )
         outcome.index = outcome.index.with_shard(result.shard, result.file, result.generation, result.cells)
         run.write_index(outcome.index)
         outcome.computed += result.size
@@ -112,7 +122,7 @@ def converge(
 def worker_job(task: Task, index: Index, resources: Resources) -> WorkerJob:
     """What every worker of this task is told."""
     return WorkerJob(
-        run_url=task.out,
+        run_url=RunDirectory(task.out).absolute_url,
         index=index,
         dataset=task.dataset,
         preparation=task.preparation,
@@ -122,8 +132,13 @@ def worker_job(task: Task, index: Index, resources: Resources) -> WorkerJob:
         device=resources.device,
         processes=resources.processes,
         threads=resources.threads,
-        batch_size=resources.batch_size,
+        batch_size=batch_of(resources.batch_size, task.preparation.size),
     )
+
+
+def batch_of(batch_size: int, side: int) -> int:
+    """How many images of that side take the memory of so many of `BATCH_SIDE`; not more of smaller ones."""
+    return max(1, min(batch_size, batch_size * BATCH_SIDE**2 // side**2))
 
 
 def missing_work(run: RunDirectory, index: Index) -> list[ShardWork]:

@@ -33,12 +33,15 @@ def execute_here(job: WorkerJob, works: Sequence[ShardWork], progress: Callable[
         return
     # Left in the other order: closing the worker ends a shard under way, which the thread would else wait for.
     with ThreadPoolExecutor(max_workers=1, initializer=_leave_interrupts_to_main) as thread, Worker(job) as worker:
+        finished = 0
         for work in works:
             future = thread.submit(worker.run, work)
             while not future.done():
                 wait_for([future], timeout=POLL_SECONDS)
-                progress(worker.done)
+                progress(finished + min(worker.done, work.size))
             yield future.result()
+            finished += work.size
+            progress(finished)
 
 
 def _leave_interrupts_to_main() -> None:

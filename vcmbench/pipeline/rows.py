@@ -11,6 +11,9 @@ from vcmbench.results import SettingRecord
 
 Row: TypeAlias = dict[str, object]
 
+LONGEST_REASON = 1000
+"""Characters of a reason that are kept; a plug-in's message may quote all that it was given."""
+
 
 def make_row(
     image: Mapping[str, object],
@@ -34,9 +37,9 @@ def make_row(
         "metric_errors": [],
     }
     if isinstance(outcome, Failure):
-        return {**row, "status": "error", "error": outcome.reason}
+        return {**row, "status": "error", "error": _reason(outcome.reason)}
     values = {name: value for name, value in scores.items() if not isinstance(value, Missing)}
-    reasons = [(name, value.reason) for name, value in scores.items() if isinstance(value, Missing)]
+    reasons = [(name, _reason(value.reason)) for name, value in scores.items() if isinstance(value, Missing)]
     return {
         **row,
         "bytes": outcome.bytes,
@@ -51,10 +54,30 @@ def make_row(
     }
 
 
+def _reason(words: object) -> str:
+    """A reason as a column of text can hold it, whatever a plug-in gave for one."""
+    return str(words)[:LONGEST_REASON].encode(errors="replace").decode()
+
+
+def without_superseded(stored: Sequence[Row], settings: Sequence[SettingRecord]) -> list[Row]:
+    """The stored rows without those of a wanted variant's former keys, as it had with another version or library."""
+    current = {setting.variant: setting.key for setting in settings}
+    return [row for row in stored if current.get(str(row["variant"]), row["setting"]) == row["setting"]]
+
+
 def differing_settings(stored: Sequence[Row], fresh: Sequence[Row]) -> set[str]:
     """The settings of which a row was coded again and came out otherwise than it is stored."""
     before = {_place(row): _outcome(row) for row in stored}
     return {str(row["setting"]) for row in fresh if before.get(_place(row), _outcome(row)) != _outcome(row)}
+
+
+def not_deterministic(stored: Sequence[Row], fresh: Sequence[Row]) -> set[str]:
+    """The settings that coded an image twice, the second time to other bytes or pixels; a failure proves nothing of that."""
+    return differing_settings(_coded(stored), _coded(fresh))
+
+
+def _coded(rows: Sequence[Row]) -> list[Row]:
+    return [row for row in rows if row["status"] == "ok"]
 
 
 def _place(row: Row) -> tuple[str, str]:

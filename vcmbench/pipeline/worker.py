@@ -6,7 +6,7 @@ import ctypes
 import platform
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from types import TracebackType
@@ -20,7 +20,7 @@ from vcmbench.datasets.prepare import Preparation
 from vcmbench.interfaces import Codec, Dataset, Metric, UsageError
 from vcmbench.pipeline.codec_pool import CodecPool
 from vcmbench.pipeline.plan import Lacking, ShardWork
-from vcmbench.pipeline.rows import Row, differing_settings, make_row, merge_rows
+from vcmbench.pipeline.rows import Row, differing_settings, make_row, merge_rows, not_deterministic, without_superseded
 from vcmbench.pipeline.scoring import score_batch
 from vcmbench.pipeline.stream import CodingStream, Decoded, ManifestRow, Unreadable
 from vcmbench.results import Cells, Index, MetricRecord, RunDirectory, SettingRecord, row_schema, table_of
@@ -62,7 +62,7 @@ class ShardResult:
     seconds: Mapping[str, float]
     """Stage → seconds: "read" the stored state, "compute" (load, code and score, which overlap), "write" the new file."""
     not_deterministic: tuple[str, ...]
-    """Variants that came out otherwise than they were stored."""
+    """Variants that coded an image to other bytes or pixels than are stored."""
 
 
 class Worker:
@@ -75,7 +75,7 @@ class Worker:
         # busy loops, which take the cores from the codec processes.
         torch.set_num_threads(1)
         self.done = 0
-        """Images × settings finished so far, for the progress bar."""
+        """Images × settings of the shard under way that are finished, those coded twice counted twice."""
         self._job = job
         self._run = RunDirectory(job.run_url)
         self._settings = {setting.key: setting for setting in job.index.settings}
@@ -101,26 +101,29 @@ class Worker:
 
     def run(self, work: ShardWork) -> ShardResult:
         """Compute a shard's missing cells and store its new file."""
+        self.done = 0
         index = self._job.index
         started = time.perf_counter()
         images = self._run.manifest(work.shard).to_pylist()
         record = index.shards.get(work.shard)
-        before = self._run.read_shard(record.file) if record else row_schema({}).empty_table()
-        stored: list[Row] = before.to_pylist()
+        schema = row_schema(index.columns)
+        before = _without_retyped(self._run.read_shard(record.file), schema) if record else schema.empty_table()
+        stored = without_superseded(before.to_pylist(), index.settings)
 
         read = time.perf_counter()
         fresh = self._compute(images, work.missing)
         differing = differing_settings(stored, fresh)
+        unsteady = not_deterministic(stored, fresh)
         if differing:
             again = self._compute(images, dict.fromkeys(sorted(differing), tuple(self._metrics)))
             fresh = [row for row in fresh if row["setting"] not in differing] + again
-        kept = {setting: cells for setting, cells in index.cells(work.shard).items() if setting not in differing}
+        kept = _kept_cells(index.cells(work.shard), {str(row["setting"]) for row in stored} - differing, before.column_names)
         gained = {setting: self._columns(work.missing[setting]) for setting in work.missing if setting in kept}
         rows = merge_rows(stored, fresh, gained)
 
         computed = time.perf_counter()
-        schema = pa.unify_schemas([before.schema, row_schema(index.columns)])
-        file = self._run.write_shard(work.shard, work.generation, table_of(_in_order(rows, images, index), schema))
+        table = table_of(_in_order(rows, images, index), pa.unify_schemas([before.schema, schema]))
+        file = self._run.write_shard(work.shard, work.generation, table)
         written = time.perf_counter()
         return ShardResult(
             shard=work.shard,
@@ -130,7 +133,7 @@ class Worker:
             size=work.size,
             errors=sum(row["status"] == "error" for row in rows if row["setting"] in self._settings),
             seconds={"read": read - started, "compute": computed - read, "write": written - computed},
-            not_deterministic=tuple(self._settings[setting].variant for setting in sorted(differing)),
+            not_deterministic=tuple(self._settings[setting].variant for setting in sorted(unsteady)),
         )
 
     def _compute(self, images: Sequence[ManifestRow], cells: Lacking) -> list[Row]:
@@ -192,13 +195,22 @@ def _keep_freed_memory() -> None:
 
 
 def _loaded_metrics(job: WorkerJob) -> list[Metric]:
-    metrics: list[Metric] = [registry.load(spelling)(device=job.device) for spelling in job.metrics]
+    metrics: list[Metric] = [_metric_class(spelling)(device=job.device) for spelling in job.metrics]
     for metric, expected in zip(metrics, job.index.metrics, strict=True):
         if MetricRecord.of(metric).key != expected.key:
             raise UsageError(
                 f"metric {metric.name} on this worker is not the driver's: install equal versions and weights on all nodes"
             )
     return metrics
+
+
+def _metric_class(spelling: str) -> type[Metric]:
+    try:
+        return registry.load(spelling)
+    except (ImportError, AttributeError) as error:
+        raise UsageError(
+            f"metric {spelling} cannot be loaded on this worker: {error}; install vcmbench and plug-ins on all nodes"
+        ) from error
 
 
 def _checked_codecs(job: WorkerJob) -> tuple[Codec, ...]:
@@ -210,6 +222,21 @@ def _checked_codecs(job: WorkerJob) -> tuple[Codec, ...]:
                 "install equal versions on all nodes"
             )
     return job.codecs
+
+
+def _without_retyped(before: pa.Table, schema: pa.Schema) -> pa.Table:
+    """The stored rows without the columns to which a metric now gives values of another type."""
+    types = {field.name: field.type for field in schema}
+    return before.drop_columns([field.name for field in before.schema if types.get(field.name, field.type) != field.type])
+
+
+def _kept_cells(cells: Cells, settings: Collection[str], columns: Collection[str]) -> Cells:
+    """The stored cells of these settings and columns."""
+    return {
+        setting: {column: metric for column, metric in metrics.items() if column in columns}
+        for setting, metrics in cells.items()
+        if setting in settings
+    }
 
 
 def _in_order(rows: Sequence[Row], images: Sequence[ManifestRow], index: Index) -> list[Row]:

@@ -1,0 +1,56 @@
+"""What the documents show works as shown."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import torch
+
+from vcmbench.config import load_job
+from vcmbench.interfaces import Batch
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("benchmarks/*.md")])
+
+
+def python_blocks(document: str) -> list[str]:
+    """The Python examples of a document."""
+    return re.findall(r"```python\n(.*?)```", (ROOT / document).read_text(encoding="utf-8"), re.DOTALL)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_every_link_leads_somewhere(document: Path) -> None:
+    """A relative link names a file of the repository."""
+    links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", document.read_text(encoding="utf-8"))
+    assert [link for link in links if not (document.parent / link).exists()] == []
+
+
+def test_the_python_example_of_the_readme_runs() -> None:
+    """The example gives the scores that its comment shows."""
+    [block] = python_blocks("README.md")
+    *statements, last = block.strip().splitlines()
+    names: dict[str, object] = {}
+    exec("\n".join(statements), names)  # noqa: S102  # our own document
+    expression, _, comment = last.partition("#")
+    assert eval(expression.strip(), names) == eval(comment.strip())  # noqa: S307  # likewise
+
+
+def test_the_metric_of_the_contributing_guide_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The whole metric shown there is complete and right."""
+    [block] = python_blocks("CONTRIBUTING.md")
+    module = ModuleType("mean_absolute_error")
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    exec(block, vars(module))  # noqa: S102  # our own document
+    black = torch.zeros(2, 3, 16, 16, dtype=torch.uint8)
+    scores = module.MeanAbsoluteError().score(Batch(black), Batch(black + 5))
+    assert scores == {"mae": [5.0, 5.0]}
+
+
+@pytest.mark.parametrize("job", sorted(ROOT.glob("examples/*.yaml")), ids=lambda path: path.name)
+def test_every_example_job_is_accepted(job: Path) -> None:
+    """The example job files pass all checks but that of the data's presence."""
+    assert load_job(job).codecs
