@@ -235,7 +235,7 @@ def test_a_damaged_image_costs_its_own_rows(tmp_path: Path) -> None:
     assert "Error rows: 3 of 6." in ended.out
     stored = rows(tmp_path / "runs/demo")
     assert {(row["image"], row["status"]) for row in stored} == {("good.png", "ok"), ("damaged.png", "error")}
-    reasons = {row["error"] for row in stored if row["image"] == "damaged.png"}
+    reasons = {str(row["error"]) for row in stored if row["image"] == "damaged.png"}
     assert all(reason.startswith("damaged.png: the image is damaged: image file is truncated") for reason in reasons)
     assert vcmbench_in(tmp_path, "report", "runs/demo").code == 3
 
