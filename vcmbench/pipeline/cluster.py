@@ -105,6 +105,7 @@ def _start_on_loopback() -> None:
     for module in (ray._private.services, ray.util):
         vars(module)["get_node_ip_address"] = _loopback
     ray.init(
+        address="local",  # or Ray would join any cluster of this user that it finds traces of
         num_cpus=len(os.sched_getaffinity(0)),
         _node_ip_address="127.0.0.1",
         include_dashboard=False,
@@ -179,18 +180,21 @@ def _share_out(actors: Sequence[Any], works: Sequence[ShardWork], progress: Call
     losses: Counter[int] = Counter()
     idle, absent = list[Any](), list(actors)
     running: dict[Any, tuple[Any, ShardWork]] = {}
+    results: list[ShardResult] = []
     finished = 0
-    while waiting or running:
+    while waiting or running or results:
         while waiting and idle:
             actor, work = idle.pop(), waiting.popleft()
             running[actor.run.remote(work)] = actor, work
+        yield from results  # committed while the next shards are computed
+        results.clear()
         for reference in _finished(running):
             actor, work = running.pop(reference)
             result = _result(reference)
             if isinstance(result, ShardResult):
                 idle.append(actor)
                 finished += work.size
-                yield result
+                results.append(result)
                 continue
             absent.append(actor)
             waiting.append(_once_more(work, losses, result))
@@ -211,7 +215,7 @@ def _once_more(work: ShardWork, losses: Counter[int], problem: Exception) -> Sha
 
 
 def _finished(running: Collection[Any]) -> list[Any]:
-    """The shards that are done, waiting a moment for one."""
+    """The shards that are done, waiting a moment for one; without any, for an actor to be there."""
     if not running:
         time.sleep(POLL_SECONDS)
         return []
