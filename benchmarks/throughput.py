@@ -106,8 +106,8 @@ def run_pipeline(task: Task) -> Steady:
     directory, index = open_run(task)
     works = missing_work(directory, index)
     planning = (time.perf_counter() - start) / len(works)
-    with cluster.connected("auto") as (cores, _):
-        layout = cluster.layout(cores, gpus=0, workers=1, device="cpu")
+    with cluster.connected("auto") as nodes:
+        layout = cluster.layout(nodes, workers=1, device="cpu")
         stopwatch = Stopwatch(cluster.RayExecutor(layout))
         converge(task, directory, index, works, layout.resources, stopwatch, lambda _: None)
     (first, _), *others = stopwatch.finished

@@ -17,13 +17,13 @@ from runs import bring_up_to_date, make_task, rows, write_images
 
 from vcmbench.interfaces import UsageError
 from vcmbench.pipeline import cluster
-from vcmbench.pipeline.cluster import Layout, RayExecutor, layout
+from vcmbench.pipeline.cluster import Layout, Node, RayExecutor, layout
 
 IMAGES = 10
 
 
 @pytest.fixture(scope="module")
-def connected() -> Iterator[tuple[int, int]]:
+def connected() -> Iterator[list[Node]]:
     """One local cluster for the module."""
     with cluster.connected("auto") as resources:
         yield resources
@@ -35,7 +35,7 @@ def images(tmp_path: Path) -> Path:
     return tmp_path / "images"
 
 
-def test_a_local_cluster_listens_on_the_loopback_interface_only(connected: tuple[int, int]) -> None:
+def test_a_local_cluster_listens_on_the_loopback_interface_only(connected: list[Node]) -> None:
     """No process of the cluster can be reached from another machine."""
     del connected
     ours = {process.pid for process in [psutil.Process(), *psutil.Process().children(recursive=True)]}
@@ -45,16 +45,16 @@ def test_a_local_cluster_listens_on_the_loopback_interface_only(connected: tuple
     assert addresses <= {"127.0.0.1", "::1"}
 
 
-def test_a_local_cluster_asks_for_a_token(connected: tuple[int, int]) -> None:
+def test_a_local_cluster_asks_for_a_token(connected: list[Node]) -> None:
     """Another user of this machine cannot run code in the cluster."""
     del connected
     native = vars(ray._raylet)
     assert native["get_authentication_mode"]() == native["AuthenticationMode"].TOKEN
 
 
-def test_rows_are_those_of_a_run_without_ray(connected: tuple[int, int], images: Path, tmp_path: Path) -> None:
+def test_rows_are_those_of_a_run_without_ray(connected: list[Node], images: Path, tmp_path: Path) -> None:
     """Two workers on the cluster store the same rows as one process does."""
-    cores, _ = connected
+    cores = connected[0].cores
     executor = RayExecutor(Layout(workers=min(2, cores), cores=1, gpus=0))
     on_ray = bring_up_to_date(make_task(images, tmp_path / "ray"), executor)
     alone = bring_up_to_date(make_task(images, tmp_path / "alone"))
@@ -62,7 +62,7 @@ def test_rows_are_those_of_a_run_without_ray(connected: tuple[int, int], images:
     assert rows(on_ray, tmp_path / "ray") == rows(alone, tmp_path / "alone")
 
 
-def test_a_shard_whose_worker_is_killed_is_given_out_again(connected: tuple[int, int], images: Path, tmp_path: Path) -> None:
+def test_a_shard_whose_worker_is_killed_is_given_out_again(connected: list[Node], images: Path, tmp_path: Path) -> None:
     """SIGKILL to a worker in the middle of a shard loses no row and doubles none, and its late file could not be taken."""
     del connected
     write_images(images, 24, marked=range(24))
@@ -86,15 +86,15 @@ def test_a_shard_whose_worker_is_killed_is_given_out_again(connected: tuple[int,
     assert rows(outcome, tmp_path / "run") == rows(alone, tmp_path / "alone")
 
 
-def test_a_worker_that_finds_no_place_gets_no_shard(connected: tuple[int, int], images: Path, tmp_path: Path) -> None:
+def test_a_worker_that_finds_no_place_gets_no_shard(connected: list[Node], images: Path, tmp_path: Path) -> None:
     """With room for one worker of two, the one does every shard, and nothing waits for the other."""
-    cores, _ = connected
+    cores = connected[0].cores
     outcome = bring_up_to_date(make_task(images, tmp_path / "run"), RayExecutor(Layout(workers=2, cores=cores, gpus=0)))
     assert outcome.computed == 2 * IMAGES
 
 
 def test_a_shard_that_cannot_be_stored_is_tried_again_and_given_up(
-    connected: tuple[int, int], images: Path, tmp_path: Path
+    connected: list[Node], images: Path, tmp_path: Path
 ) -> None:
     """An error that is not the user's may pass, so a shard has some attempts; then the run stops with the error."""
     del connected
@@ -105,7 +105,7 @@ def test_a_shard_that_cannot_be_stored_is_tried_again_and_given_up(
         bring_up_to_date(make_task(images, run, shard_size=IMAGES), RayExecutor(Layout(1, 1, 0)))
 
 
-def test_a_workers_complaint_reaches_the_user(connected: tuple[int, int], images: Path, tmp_path: Path) -> None:
+def test_a_workers_complaint_reaches_the_user(connected: list[Node], images: Path, tmp_path: Path) -> None:
     """An error of a worker arrives as itself, not wrapped in Ray's."""
     del connected
     task = make_task(images, tmp_path / "run")
@@ -120,7 +120,7 @@ def test_a_workers_complaint_reaches_the_user(connected: tuple[int, int], images
 
 
 def test_a_plug_in_that_a_node_lacks_is_named(
-    connected: tuple[int, int], images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    connected: list[Node], images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A codec that only the driver can import stops the run with its module and the remedy."""
     del connected
@@ -134,21 +134,26 @@ def test_a_plug_in_that_a_node_lacks_is_named(
 
 
 @pytest.mark.parametrize(
-    ("cores", "gpus", "workers", "device", "expected"),
+    ("nodes", "workers", "device", "expected"),
     [
-        (2, 0, None, None, Layout(1, 2, 0)),
-        (64, 0, None, None, Layout(8, 8, 0)),
-        (64, 4, None, None, Layout(4, 16, 1)),
-        (64, 4, 2, None, Layout(2, 32, 1)),
-        (64, 4, None, "cpu", Layout(8, 8, 0)),
-        (2, 0, 2, "cpu", Layout(2, 1, 0)),
+        ([Node(2, 0)], None, None, Layout(1, 2, 0)),
+        ([Node(64, 0)], None, None, Layout(8, 8, 0)),
+        ([Node(64, 4)], None, None, Layout(4, 16, 1)),
+        ([Node(64, 4)], 2, None, Layout(2, 32, 1)),
+        ([Node(64, 4)], None, "cpu", Layout(8, 8, 0)),
+        ([Node(2, 0)], 2, "cpu", Layout(2, 1, 0)),
+        ([Node(4, 0), Node(4, 0)], None, None, Layout(2, 4, 0)),
+        ([Node(12, 0), Node(12, 0)], None, None, Layout(2, 12, 0)),
+        ([Node(2, 0), Node(64, 0)], None, None, Layout(8, 8, 0)),
+        ([Node(8, 0), Node(16, 4)], None, None, Layout(4, 4, 1)),
+        ([Node(2, 4)], None, None, Layout(2, 1, 1)),
     ],
 )
 def test_a_cluster_is_shared_among_workers(
-    cores: int, gpus: int, workers: int | None, device: str | None, expected: Layout
+    nodes: list[Node], workers: int | None, device: str | None, expected: Layout
 ) -> None:
-    """One worker a GPU where there are any and they are wanted, else one for eight cores."""
-    assert layout(cores, gpus, workers, device) == expected
+    """One worker a GPU where there are any and they are wanted, else one for eight cores; each fits on one node."""
+    assert layout(nodes, workers, device) == expected
 
 
 @pytest.mark.parametrize(
@@ -158,10 +163,10 @@ def test_a_cluster_is_shared_among_workers(
         (3, "cpu", "--workers 3: each needs a core, and this cluster has 2"),
     ],
 )
-def test_what_a_cluster_cannot_give_is_refused(workers: int | None, device: str, message: str) -> None:
+def test_what_a_cluster_cannot_give_is_refused(workers: int | None, device: str | None, message: str) -> None:
     """Asking for more than there is names the option and what there is."""
     with pytest.raises(UsageError, match=message):
-        layout(2, 0, workers, device)
+        layout([Node(1, 0), Node(1, 0)], workers, device)
 
 
 def test_the_cluster_file_is_one_that_ray_accepts() -> None:

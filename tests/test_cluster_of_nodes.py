@@ -16,7 +16,7 @@ from runs import bring_up_to_date, make_task, rows, write_images
 
 from vcmbench.interfaces import UsageError
 from vcmbench.pipeline import cluster
-from vcmbench.pipeline.cluster import Layout, RayExecutor
+from vcmbench.pipeline.cluster import Layout, Node, RayExecutor
 
 IMAGES = 24
 NODE: dict[str, Any] = {"num_cpus": 1, "node_ip_address": "127.0.0.1", "object_store_memory": 100 * 2**20}
@@ -46,8 +46,8 @@ def test_a_node_that_is_lost_costs_no_row(nodes: Cluster, tmp_path: Path) -> Non
             nodes.remove_node(other, allow_graceful=False)
             lost.append(other)
 
-    with cluster.connected(nodes.address) as (cores, gpus):
-        assert (cores, gpus) == (2, 0)
+    with cluster.connected(nodes.address) as found:
+        assert found == [Node(1, 0)] * 2
         outcome = bring_up_to_date(task, RayExecutor(Layout(workers=2, cores=1, gpus=0)), progress=lose_a_node)
     assert lost
     alone = bring_up_to_date(replace(task, out=str(tmp_path / "alone")))

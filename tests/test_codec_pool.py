@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -12,14 +13,14 @@ from typing import ClassVar
 import numpy as np
 import psutil
 import pytest
-from faulty import Faulty, is_marked
+from faulty import ENDINGS, RED, Faulty, is_marked
 from runs import SIZE, write_images
 
 from vcmbench.datasets.folder import Folder
 from vcmbench.datasets.prepare import Preparation
 from vcmbench.interfaces import Image
 from vcmbench.pipeline.blocks import Block
-from vcmbench.pipeline.codec_pool import CodecPool
+from vcmbench.pipeline.codec_pool import QUARANTINE, CodecPool
 from vcmbench.pipeline.coding import Coded, Failure, Loaded, Source, code_batch
 
 IMAGES = 4
@@ -168,6 +169,83 @@ def test_an_unreadable_image_is_a_failure_with_its_path(pool: CodecPool, tmp_pat
     assert isinstance(absent, Failure)
     assert absent.reason.startswith("absent.png: ")
     block.close()
+
+
+def test_a_setting_that_always_dies_is_quarantined() -> None:
+    """After ten deaths in a row the remaining images fail at once; one that succeeds begins the count anew."""
+    images = QUARANTINE + 3
+    pool = CodecPool(processes=1, time_limit=1.0)
+    source, target = Block(images, SIZE), Block(images, SIZE)
+    codec = Faulty(fault="kill")
+    source.images[:, 0, 0] = RED
+    source.images[2, 0, 0] = (0, 0, 0)
+    killed, skipped = (
+        Failure(f"{codec.variant}: {reason}")
+        for reason in (
+            "its process was killed, perhaps for want of memory",
+            "not tried, since its process died on 10 images in a row",
+        )
+    )
+    first = pool.code(codec, images, source.name, target.name).result()
+    assert [first[0], first[1], *first[3:]] == [killed] * (images - 1)
+    assert isinstance(first[2], Coded)
+    assert pool.code(codec, images, source.name, target.name).result() == [skipped] * images
+    assert all(isinstance(outcome, Coded) for outcome in pool.code(Faulty(), 1, source.name, target.name).result())
+    pool.close()
+
+
+class Unpickled(Faulty):
+    """Cannot be brought into another process, as `fault` says."""
+
+    family = "unpickled"
+
+    def __getstate__(self) -> dict[str, object]:
+        """Refuse, or leave a trap for `__setstate__`."""
+        if self.params["fault"] == "refuse":
+            raise ValueError("has no copy")
+        return {**self.__dict__, "home": os.getpid()}
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        """Fail in any other process."""
+        self.__dict__.update(state)
+        if os.getpid() != state["home"]:
+            ENDINGS[str(self.params["fault"])]()
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        ("refuse", "ValueError: has no copy"),
+        ("raise", "RuntimeError: no room for this face"),
+        ("kill", "its process was killed, perhaps for want of memory"),
+    ],
+)
+def test_a_codec_that_cannot_reach_a_process_costs_its_own_rows(
+    pool: CodecPool, originals: Block, fault: str, reason: str
+) -> None:
+    """A codec that cannot be pickled or unpickled fails with the reason, and the next codec is none the worse."""
+    codec = Unpickled(fault=fault)
+    target = Block(IMAGES, SIZE)
+    assert pool.code(codec, IMAGES, originals.name, target.name).result() == [Failure(f"{codec.variant}: {reason}")] * IMAGES
+    assert _all_coded(pool, originals, target)
+    target.close()
+
+
+def test_a_process_that_dies_idle_is_replaced(pool: CodecPool, originals: Block) -> None:
+    """What a codec left running may crash later; the next batch finds another process."""
+    target = Block(IMAGES, SIZE)
+    assert _all_coded(pool, originals, target)
+    for process in [child for child in psutil.Process().children() if _is_python_worker(child)]:
+        process.kill()
+        while process.status() != psutil.STATUS_ZOMBIE:
+            time.sleep(0.01)
+    assert _all_coded(pool, originals, target)
+    target.close()
+
+
+def _all_coded(pool: CodecPool, originals: Block, target: Block) -> bool:
+    outcomes = pool.code(Faulty(), IMAGES, originals.name, target.name).result()
+    return all(isinstance(outcome, Coded) for outcome in outcomes)
 
 
 def test_processes_end_with_the_pool() -> None:

@@ -81,6 +81,13 @@ def test_merging_replaces_a_stale_value_and_its_reason() -> None:
     assert merged["metric_errors"] == [("ssim", "too small"), ("nme", "still none")]
 
 
+def test_merging_keeps_a_row_that_cannot_be_coded_again() -> None:
+    """What was measured stays when the image cannot be read any more; only the new column is null, with the reason."""
+    [merged] = merge_rows([row(psnr=30.0)], [row(Failure("no such file"))], {JPEG.key: ["ssim"]})
+    assert (merged["status"], merged["psnr"], merged["ssim"]) == ("ok", 30.0, None)
+    assert merged["metric_errors"] == [("ssim", "no such file")]
+
+
 def test_a_setting_that_gains_no_column_is_replaced_whole() -> None:
     """Rows of a setting outside `gained` are the fresh ones."""
     stored, fresh = row(psnr=30.0), row(psnr=31.0)
@@ -88,12 +95,13 @@ def test_a_setting_that_gains_no_column_is_replaced_whole() -> None:
 
 
 def test_other_bytes_or_pixels_or_status_make_a_setting_differ() -> None:
-    """A setting differs when a row that was coded before has another hash or status; new rows do not count."""
+    """A setting differs when a row has another hash, or was an error; new rows and those that fail now do not count."""
     other = Coded(1024, 2.0, 1.0, "b", "other")
     assert differing_settings([row()], [row()]) == set()
     assert differing_settings([], [row()]) == set()
     assert differing_settings([row()], [row(other)]) == {JPEG.key}
-    assert differing_settings([row()], [row(Failure("died"))]) == {JPEG.key}
+    assert differing_settings([row(Failure("died"))], [row()]) == {JPEG.key}
+    assert differing_settings([row()], [row(Failure("died"))]) == set()
 
 
 def test_only_what_was_coded_twice_can_be_found_not_deterministic() -> None:

@@ -211,14 +211,17 @@ def test_a_column_of_another_type_replaces_the_old_one(images: Path, tmp_path: P
     assert bring_up_to_date(replace(task, metrics=(Flagging,))).computed == IMAGES
 
 
-def test_an_image_that_cannot_be_read_again_blames_no_codec(images: Path, tmp_path: Path) -> None:
-    """When a file is gone as a metric is added, its rows become errors and no codec is called not deterministic."""
+def test_an_image_that_cannot_be_read_again_keeps_its_rows(images: Path, tmp_path: Path) -> None:
+    """When a file is gone as a metric is added, its old values stay, the new one is null, and no codec is blamed."""
     task = make_task(images, tmp_path / "run")
-    bring_up_to_date(task)
+    before = _with_times(bring_up_to_date(task), tmp_path / "run")
     (images / "001.png").unlink()
     outcome = bring_up_to_date(replace(task, metrics=(*task.metrics, registry.metrics.get("psnr_y"))))
+    after = _with_times(outcome, tmp_path / "run")
     assert outcome.not_deterministic == set()
-    assert [row["image"] for row in rows(outcome, tmp_path / "run") if row["status"] == "error"] == ["001.png"] * 2
+    for place, row in after.items():
+        assert (row.pop("psnr_y") is None) == (row["image"] == "001.png")
+        assert {**row, "metric_errors": []} == before[place]
 
 
 class Counting(Faulty):

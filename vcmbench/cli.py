@@ -136,8 +136,8 @@ def _compute(
         if address == "local":
             here = local.resources(device)
             return converge(job.task, directory, index, works, here, local.execute_here, progress.reach)
-        with cluster.connected(address) as (cores, gpus):
-            layout = cluster.layout(cores, gpus, workers, device)
+        with cluster.connected(address) as nodes:
+            layout = cluster.layout(nodes, workers, device)
             execute = cluster.RayExecutor(layout)
             return converge(job.task, directory, index, works, layout.resources, execute, progress.reach)
 

@@ -253,7 +253,10 @@ class Column:
 
 
 class Metric(ABC):
-    """One value, or a few, per pair of original and decoded image."""
+    """One value, or a few, per pair of original and decoded image.
+
+    One instance serves several threads at once: `score` keeps no state and leaves its batches as they are.
+    """
 
     name: ClassVar[str]
     summary: ClassVar[str]

@@ -50,24 +50,42 @@ class Layout:
         return share("cuda" if self.gpus else "cpu", self.cores)
 
 
-def layout(cores: int, gpus: int, workers: int | None, device: str | None) -> Layout:
-    """Share a cluster's cores and GPUs among workers: one worker a GPU, or one for `CORES_PER_WORKER` cores.
+@dataclass(frozen=True)
+class Node:
+    """What one machine of a cluster has."""
 
-    `device` is "cuda", "cpu", or None for cuda where the cluster has it.
+    cores: int
+    gpus: int
+
+    def room(self, cores: int, *, on_gpu: bool) -> int:
+        """How many workers of so many cores, with a GPU each if they need one, find a place here."""
+        return min(self.cores // cores, self.gpus) if on_gpu else self.cores // cores
+
+
+def layout(nodes: Sequence[Node], workers: int | None, device: str | None) -> Layout:
+    """Share a cluster among workers: one worker a GPU, or one for `CORES_PER_WORKER` cores, with the most cores that fit.
+
+    A worker needs its cores on one node. `device` is "cuda", "cpu", or None for cuda where the cluster has it.
     """
+    gpus = sum(node.gpus for node in nodes)
     on_gpu = gpus > 0 if device is None else device == "cuda"
     if on_gpu and gpus == 0:
         raise UsageError("--device cuda: this cluster has no GPU; use --device cpu")
-    count = workers or (gpus if on_gpu else max(1, cores // CORES_PER_WORKER))
-    available, unit = (gpus, "GPU") if on_gpu else (cores, "core")
-    if count > available:
-        raise UsageError(f"--workers {count}: each needs a {unit}, and this cluster has {available}")
-    return Layout(count, max(1, cores // count), int(on_gpu))
+
+    def room(cores: int) -> int:
+        return sum(node.room(cores, on_gpu=on_gpu) for node in nodes)
+
+    count = workers or (room(1) if on_gpu else room(CORES_PER_WORKER) or len(nodes))
+    if count > room(1):
+        unit = "GPU" if on_gpu else "core"
+        raise UsageError(f"--workers {count}: each needs a {unit}, and this cluster has {room(1)}")
+    most = max(node.cores for node in nodes)
+    return Layout(count, max(cores for cores in range(1, most + 1) if room(cores) >= count), int(on_gpu))
 
 
 @contextlib.contextmanager
-def connected(address: str) -> Iterator[tuple[int, int]]:
-    """Connect to a cluster and yield its cores and GPUs.
+def connected(address: str) -> Iterator[list[Node]]:
+    """Connect to a cluster and yield its nodes.
 
     "auto" takes the cluster named by RAY_ADDRESS, as `ray job submit` sets it, or starts one on this machine that listens on
     the loopback interface only, asks for a token (Ray's default), and ends with the block; anything else is the address of a
@@ -86,8 +104,8 @@ def connected(address: str) -> Iterator[tuple[int, int]]:
         place = f"the Ray cluster at {target}" if target else "a Ray cluster on this machine"
         raise UsageError(f"{place} cannot be reached: {error}; --address local runs without Ray") from error
     try:
-        resources = ray.cluster_resources()  # type: ignore[no-untyped-call]  # Ray's own
-        yield int(resources.get("CPU", 1)), int(resources.get("GPU", 0))
+        resources = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]  # Ray's own
+        yield [Node(int(each["CPU"]), int(each.get("GPU", 0))) for each in resources if each.get("CPU", 0) >= 1]
     finally:
         ray.shutdown()
 

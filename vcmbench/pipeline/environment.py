@@ -20,7 +20,6 @@ DEPENDENCIES = (
     "mlflow",
     "numpy",
     "pandas",
-    "pebble",
     "pillow",
     "pyarrow",
     "pydantic",

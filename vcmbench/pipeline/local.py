@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import wait as wait_for
-from multiprocessing import resource_tracker
 
 import torch
 
@@ -32,7 +30,7 @@ def execute_here(job: WorkerJob, works: Sequence[ShardWork], progress: Callable[
     if not works:
         return
     # Left in the other order: closing the worker ends a shard under way, which the thread would else wait for.
-    with ThreadPoolExecutor(max_workers=1, initializer=_leave_interrupts_to_main) as thread, Worker(job) as worker:
+    with ThreadPoolExecutor(max_workers=1) as thread, Worker(job) as worker:
         finished = 0
         for work in works:
             future = thread.submit(worker.run, work)
@@ -42,9 +40,3 @@ def execute_here(job: WorkerJob, works: Sequence[ShardWork], progress: Callable[
             yield future.result()
             finished += work.size
             progress(finished)
-
-
-def _leave_interrupts_to_main() -> None:
-    """Block Ctrl-C in this thread and in the codec processes that it starts, which would otherwise die of it noisily."""
-    resource_tracker.ensure_running()  # starting it, as the first process would, unblocks the signal again
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})

@@ -66,9 +66,12 @@ def without_superseded(stored: Sequence[Row], settings: Sequence[SettingRecord])
 
 
 def differing_settings(stored: Sequence[Row], fresh: Sequence[Row]) -> set[str]:
-    """The settings of which a row was coded again and came out otherwise than it is stored."""
+    """The settings of which a row was coded again and came out otherwise than it is stored.
+
+    A row that could not be coded again says nothing of the stored one, which stays.
+    """
     before = {_place(row): _outcome(row) for row in stored}
-    return {str(row["setting"]) for row in fresh if before.get(_place(row), _outcome(row)) != _outcome(row)}
+    return {str(row["setting"]) for row in _coded(fresh) if before.get(_place(row), _outcome(row)) != _outcome(row)}
 
 
 def not_deterministic(stored: Sequence[Row], fresh: Sequence[Row]) -> set[str]:
@@ -105,7 +108,9 @@ def merge_rows(stored: Sequence[Row], fresh: Sequence[Row], gained: Mapping[str,
 def _extend(stored: Row, fresh: Row, columns: Collection[str]) -> Row:
     kept = [pair for pair in _reasons(stored) if pair[0] not in columns]
     values = {name: fresh.get(name) for name in columns}
-    return {**stored, **values, "metric_errors": kept + _reasons(fresh)}
+    failed = stored["status"] == "ok" and fresh["status"] == "error"
+    reasons = [(name, str(fresh["error"])) for name in columns] if failed else _reasons(fresh)
+    return {**stored, **values, "metric_errors": kept + reasons}
 
 
 def _reasons(row: Row) -> list[tuple[str, str]]:
