@@ -58,7 +58,6 @@ class ShardResult:
     file: str
     cells: Cells
     size: int
-    errors: int
     seconds: Mapping[str, float]
     """Stage → seconds: "read" the stored state, "compute" (load, code and score, which overlap), "write" the new file."""
     not_deterministic: tuple[str, ...]
@@ -131,7 +130,6 @@ class Worker:
             file=file,
             cells={**kept, **{setting: {**kept.get(setting, {}), **index.wanted[setting]} for setting in work.missing}},
             size=work.size,
-            errors=sum(row["status"] == "error" for row in rows if row["setting"] in self._settings),
             seconds={"read": read - started, "compute": computed - read, "write": written - computed},
             not_deterministic=tuple(self._settings[setting].variant for setting in sorted(unsteady)),
         )
