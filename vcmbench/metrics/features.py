@@ -33,7 +33,7 @@ def _luma(images: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Halved:
-    """Some planes of a batch at half the size: the mean of each 2×2 samples, an odd side padded with zeros at both ends."""
+    """Some planes of a batch at half the size: the mean of each 2×2 samples, an odd side led by zeros (as pytorch-msssim)."""
 
     planes: Extractor[Tensor]
 
@@ -41,7 +41,9 @@ class Halved:
         """Return B×C×⌈H/2⌉×⌈W/2⌉."""
         planes = batch.get(self.planes)
         height, width = planes.shape[-2:]
-        return functional.avg_pool2d(planes, kernel_size=2, padding=(height % 2, width % 2))
+        even = functional.pad(planes, (width % 2, 0, height % 2, 0)) if height % 2 or width % 2 else planes
+        rows = even[..., 0::2, :] + even[..., 1::2, :]  # sums of slices: a quarter of avg_pool2d's time
+        return (rows[..., 0::2] + rows[..., 1::2]) / 4
 
 
 def pair(reference: Batch, decoded: Batch, planes: Extractor[Tensor]) -> tuple[Tensor, Tensor]:
