@@ -33,7 +33,7 @@ def _luma(images: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Halved:
-    """Some planes of a batch at half the size: the mean of each 2×2 samples, an odd side led by zeros (as pytorch-msssim)."""
+    """Some planes of a batch at half the size: the mean of each 2×2 samples, an odd side led by zeros."""
 
     planes: Extractor[Tensor]
 
