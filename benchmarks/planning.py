@@ -60,7 +60,7 @@ def write_lists(root: Path, images: int) -> None:
 def plan_once(root: str, out: str) -> Planned:
     """Plan the job in this process, which must be a fresh one."""
     from vcmbench.config import Job, JobFile  # noqa: PLC0415  # the parent's memory would count for the child's peak
-    from vcmbench.pipeline.driver import missing_work, open_run  # noqa: PLC0415  # likewise
+    from vcmbench.pipeline.driver import open_run  # noqa: PLC0415  # likewise
     from vcmbench.results import MANIFEST  # noqa: PLC0415  # likewise
 
     job = {
@@ -72,18 +72,18 @@ def plan_once(root: str, out: str) -> Planned:
     }
     task = Job(JobFile.model_validate(job)).task
     start = time.perf_counter()
-    run, index = open_run(task)
-    opened = time.perf_counter()
-    works = missing_work(run, index)
-    planned = time.perf_counter()
-    return Planned(
-        open_seconds=opened - start,
-        plan_seconds=planned - opened,
-        peak_megabytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6,
-        manifest_megabytes=Path(run.path(MANIFEST)).stat().st_size / 1e6,
-        shards=len(works),
-        to_compute=sum(work.size for work in works),
-    )
+    with open_run(task) as run:
+        opened = time.perf_counter()
+        works = run.missing_work()
+        planned = time.perf_counter()
+        return Planned(
+            open_seconds=opened - start,
+            plan_seconds=planned - opened,
+            peak_megabytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6,
+            manifest_megabytes=Path(run.directory.path(MANIFEST)).stat().st_size / 1e6,
+            shards=len(works),
+            to_compute=sum(work.size for work in works),
+        )
 
 
 def main() -> None:

@@ -28,10 +28,11 @@ from plain_loop import loop_seconds
 from vcmbench.config import Job, JobFile
 from vcmbench.pipeline import cluster
 from vcmbench.pipeline.coding import Source
-from vcmbench.pipeline.driver import Executor, converge, missing_work, open_run
+from vcmbench.pipeline.driver import Executor, converge, open_run
 from vcmbench.pipeline.plan import ShardWork
 from vcmbench.pipeline.task import Task
-from vcmbench.pipeline.worker import ShardResult, WorkerJob
+from vcmbench.pipeline.worker import ShardResult
+from vcmbench.pipeline.worker_job import WorkerJob
 
 CORES = 2
 SHARDS = 3
@@ -103,13 +104,13 @@ def run_loop(task: Task, *, keep_memory: bool) -> float:
 def run_pipeline(task: Task) -> Steady:
     """Run the pipeline on a Ray cluster of its own; a shard's seconds hold its part of the planning."""
     start = time.perf_counter()
-    directory, index = open_run(task)
-    works = missing_work(directory, index)
-    planning = (time.perf_counter() - start) / len(works)
-    with cluster.connected("auto") as nodes:
-        layout = cluster.layout(nodes, workers=1, device="cpu")
-        stopwatch = Stopwatch(cluster.RayExecutor(layout))
-        converge(task, directory, index, works, layout.resources, stopwatch, lambda _: None)
+    with open_run(task) as run:
+        works = run.missing_work()
+        planning = (time.perf_counter() - start) / len(works)
+        with cluster.connected("auto") as nodes:
+            layout = cluster.layout(nodes, workers=1, device="cpu")
+            stopwatch = Stopwatch(cluster.RayExecutor(layout))
+            converge(run, works, layout.resources, stopwatch, lambda _: None)
     (first, _), *others = stopwatch.finished
     seconds = planning + (others[-1][0] - first) / len(others)
     computing = statistics.fmean(result.seconds["compute"] for _, result in others)

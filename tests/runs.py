@@ -17,8 +17,9 @@ from vcmbench.datasets.folder import Folder
 from vcmbench.datasets.prepare import Preparation
 from vcmbench.datasets.selection import Selection
 from vcmbench.interfaces import Codec
-from vcmbench.pipeline.driver import Executor, Outcome, Resources, converge, missing_work, open_run
+from vcmbench.pipeline.driver import Executor, Outcome, Resources, converge, open_run
 from vcmbench.pipeline.local import execute_here
+from vcmbench.pipeline.plan import Retry
 from vcmbench.pipeline.task import Task
 from vcmbench.results import RunDirectory
 
@@ -61,11 +62,12 @@ def bring_up_to_date(
     *,
     batch_size: int = 3,
     progress: Callable[[int], None] = lambda _: None,
+    retry: Retry | None = None,
 ) -> Outcome:
     """Run what the task's directory lacks, with two codec processes."""
-    run, index = open_run(task)
     resources = Resources("cpu", processes=2, threads=2, batch_size=batch_size)
-    return converge(task, run, index, missing_work(run, index), resources, execute, progress)
+    with open_run(task) as run:
+        return converge(run, run.missing_work(retry), resources, execute, progress)
 
 
 def rows(outcome: Outcome, out: Path | str, codecs: Sequence[Codec] | None = None) -> list[dict[str, Any]]:

@@ -15,6 +15,9 @@ from vcmbench.results import ColumnRecord, Index, MetricRecord, RunDirectory, Se
 
 Row = dict[str, Any]
 
+WRITER = "0123abcd"
+"""What the lease of the driver that wrote the run would have been called."""
+
 PSNR = MetricRecord(
     key="psnr-1",
     name="psnr",
@@ -118,7 +121,8 @@ def write_run(
         if alter:
             for row in rows:
                 alter(row)
-        index = index.with_shard(shard, run.write_shard(shard, 1, table_of(rows, row_schema(index.columns))), 1, cells)
+        file = run.write_shard(shard, 1, table_of(rows, row_schema(index.columns)), WRITER)
+        index = index.with_shard(shard, file, 1, cells)
     run.write_index(index)
     run.write_provenance(PROVENANCE)
     return run, index

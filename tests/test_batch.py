@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
+import numpy as np
 import pytest
 import torch
-from pictures import PORTRAIT, batch
+from pictures import FACE_BOX, PORTRAIT, batch, tensor
 from torch import Tensor
 
 from vcmbench.interfaces import Batch
@@ -25,18 +30,24 @@ class Brightness:
         return batch.images[:, self.channel].float().mean((1, 2))
 
 
+def shapes(batch: Batch) -> list[tuple[int, ...]]:
+    """A feature that is no tensor."""
+    return [tuple(image.shape) for image in batch.images]
+
+
 def test_a_feature_is_computed_once() -> None:
-    """Asking twice for a feature computes it once and gives the same object."""
+    """Asking twice for a feature computes it once and gives the same values, or the same object that is no tensor."""
     images, brightness = batch(PORTRAIT), Brightness(0)
-    assert images.get(brightness) is images.get(brightness)
+    assert torch.equal(images.get(brightness), images.get(brightness))
     assert len(brightness.calls) == 1
+    assert images.get(shapes) is images.get(shapes)
 
 
 def test_equal_extractors_share_a_feature() -> None:
     """An extractor that equals an earlier one finds its feature, and another one does not."""
     images, same, other = batch(PORTRAIT), Brightness(0), Brightness(1)
     red = images.get(Brightness(0))
-    assert images.get(same) is red
+    assert images.get(same).item() == red.item()
     assert same.calls == []
     assert images.get(other).item() != red.item()
     assert len(other.calls) == 1
@@ -61,6 +72,136 @@ def test_release_without_a_name_frees_all() -> None:
     images.release()
     images.get(brightness)
     assert len(brightness.calls) == 2
+
+
+def test_release_waits_for_a_feature_under_way() -> None:
+    """A thread that frees the features does not break another that is computing one."""
+    images, brightness = batch(PORTRAIT), Brightness(0)
+    in_extractor, may_go_on = threading.Event(), threading.Event()
+
+    def slow(batch: Batch) -> Tensor:
+        in_extractor.set()
+        may_go_on.wait(10)
+        return batch.get(brightness)
+
+    with ThreadPoolExecutor(2) as threads:
+        feature = threads.submit(images.get, slow)
+        in_extractor.wait(10)
+        release = threads.submit(images.release)
+        may_go_on.set()
+        release.result()
+        assert feature.result().shape == (1,)
+    images.get(brightness)
+    assert len(brightness.calls) == 2
+
+
+# ---------------------------------------------------------------------------------------------- changes in place
+
+
+class Statistics(NamedTuple):
+    """A feature of several tensors."""
+
+    mean: Tensor
+    deviation: Tensor
+
+
+def statistics(batch: Batch) -> Statistics:
+    """Return mean and standard deviation of each image."""
+    return Statistics(batch.images.float().mean((1, 2, 3)), batch.images.float().std((1, 2, 3)))
+
+
+def from_numpy(batch: Batch) -> Tensor:
+    """A feature in NumPy's memory."""
+    return torch.from_numpy(np.array(batch.images.numpy(), np.float32))
+
+
+def sparse(batch: Batch) -> Tensor:
+    """A feature that torch does not store densely."""
+    return batch.images[0, 0].float().to_sparse()
+
+
+WAYS: dict[str, Callable[[Tensor], object]] = {
+    "in place": lambda taken: taken.mul_(0),
+    "through a view": lambda taken: taken[:1].mul_(0),
+    "as an output": lambda taken: torch.mul(taken, 0, out=taken),
+    "as data": lambda taken: taken.data.mul_(0),
+    "in inference mode": torch.inference_mode()(lambda taken: taken.mul_(0)),
+    "through NumPy": lambda taken: taken.numpy().fill(0),
+    "through DLPack": lambda taken: torch.utils.dlpack.from_dlpack(taken).mul_(0),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_what_a_metric_changes_nobody_else_sees(way: str) -> None:
+    """Images, boxes and features are the caller's own, however it changes them, and shared memory until then."""
+    images = Batch(tensor(PORTRAIT, PORTRAIT), torch.tensor([FACE_BOX, FACE_BOX]))
+    takes: list[Callable[[], Tensor | None]] = [
+        lambda: images.images,
+        lambda: images.boxes,
+        lambda: images.get(Brightness(0)),
+        lambda: images.get(statistics).mean,
+        lambda: images.get(from_numpy),
+        lambda: images.part(0, 1).images,
+    ]
+    for take in takes:
+        taken, other = take(), take()
+        assert taken is not None
+        before = taken.clone()
+        WAYS[way](taken)
+        for untouched in (take(), other):
+            assert untouched is not None
+            assert torch.equal(untouched, before)
+        assert not taken[:1].any()
+
+
+def test_a_feature_costs_no_memory_for_those_who_read_it() -> None:
+    """Everybody reads the same memory; a tensor that torch cannot share so is given as it is."""
+    images = batch(PORTRAIT)
+    read = images.get(statistics)
+    assert torch._C._data_address(read.mean) == torch._C._data_address(images.get(statistics).mean)  # type: ignore[attr-defined]  # reads without a copy
+    assert images.get(sparse).layout == torch.sparse_coo
+
+
+def test_what_is_done_to_the_tensor_a_batch_was_made_of_does_not_matter() -> None:
+    """The images are those of the moment the batch was made, of torch's memory and of NumPy's."""
+    for given in (tensor(PORTRAIT), torch.from_numpy(np.zeros((1, 3, 8, 8), np.uint8))):
+        made, before = Batch(given), given.clone()
+        given.add_(1)
+        assert torch.equal(made.images, before)
+
+
+# --------------------------------------------------------------------------------------------------------- parts
+
+
+def test_a_part_has_its_own_images_boxes_and_features() -> None:
+    """A part is the images from start to stop, computes its features itself, and is the same batch at every call."""
+    brightness = Brightness(0)
+    whole = Batch(tensor(PORTRAIT, PORTRAIT // 2, PORTRAIT // 3), torch.tensor([FACE_BOX] * 3) + torch.arange(3)[:, None])
+    part = whole.part(1, 3)
+    assert torch.equal(part.images, whole.images[1:])
+    assert part.boxes is not None
+    assert whole.boxes is not None
+    assert torch.equal(part.boxes, whole.boxes[1:])
+    assert torch.equal(part.get(brightness), whole.get(brightness)[1:])
+    assert len(brightness.calls) == 2
+    assert whole.part(1, 3) is part
+    assert whole.part(0, 3) is whole
+    assert batch(PORTRAIT, PORTRAIT).part(0, 1).boxes is None
+
+
+def test_the_features_of_parts_are_released_with_the_others() -> None:
+    """`release` keeps and frees the features of parts by the same names."""
+    whole, kept, freed = batch(PORTRAIT, PORTRAIT), Brightness(0), Brightness(1)
+    for extractor in (kept, freed):
+        whole.part(0, 1).get(extractor)
+    whole.release(keep=[kept])
+    for extractor in (kept, freed):
+        whole.part(0, 1).get(extractor)
+    assert len(kept.calls) == 1
+    assert len(freed.calls) == 2
+
+
+# --------------------------------------------------------------------------------------------------------- images
 
 
 def test_the_length_is_the_number_of_images() -> None:

@@ -212,7 +212,10 @@ def test_an_out_that_cannot_be_written_is_named(tmp_path: Path, call: Call) -> N
     write_job(tmp_path / "job.yaml", out="job.yaml/demo")
     refused = call("run", "job.yaml", "--address", "local")
     assert refused.code == 2
-    assert one_line(refused) == "job.yaml/demo cannot be opened or written: Not a directory; choose another `out`"
+    assert one_line(refused) == (
+        "job.yaml/demo/results cannot be listed: Not a directory; put that right and run the same command again, "
+        "or choose another `out`"
+    )
 
 
 def test_workers_are_for_ray(tmp_path: Path, call: Call) -> None:
@@ -238,6 +241,44 @@ def test_a_damaged_image_costs_its_own_rows(tmp_path: Path) -> None:
     reasons = {str(row["error"]) for row in stored if row["image"] == "damaged.png"}
     assert all(reason.startswith("damaged.png: the image is damaged: image file is truncated") for reason in reasons)
     assert vcmbench_in(tmp_path, "report", "runs/demo").code == 3
+
+
+def test_error_rows_are_tried_again_on_request(tmp_path: Path) -> None:
+    """A repaired file's rows stay errors until --retry-errors, which computes those alone and ends with code 0."""
+    faces = tmp_path / "faces"
+    faces.mkdir()
+    PIL.Image.fromarray(FACE).save(faces / "good.png")
+    (faces / "damaged.png").write_bytes((faces / "good.png").read_bytes()[:5000])
+    write_job(tmp_path / "job.yaml", dataset="{kind: folder, root: faces, size: 64}")
+    assert vcmbench_in(tmp_path, "run", "job.yaml", "--address", "local").code == 3
+    PIL.Image.fromarray(FACE).save(faces / "damaged.png")
+    ended = vcmbench_in(tmp_path, "run", "job.yaml", "--address", "local", "--retry-transient")
+    assert (ended.code, "nothing to compute" in ended.err) == (3, True)
+    ended = vcmbench_in(tmp_path, "run", "job.yaml", "--address", "local", "--retry-errors")
+    assert (ended.code, "3 to compute" in ended.err) == (0, True)
+
+
+def test_a_dry_run_tells_and_writes_nothing(copy: Path, call: Call) -> None:
+    """Before the first run, after it and with a larger limit it says what is missing; no file comes, goes or changes."""
+    before = files(copy)
+    (copy / "empty").mkdir()
+    write_job(copy / "empty/job.yaml", shard_size="3")
+    told = call("run", str(copy / "empty/job.yaml"), "--dry-run", "--set", f"out={copy}/new")
+    assert "would compute 12 images × settings in 2 of 2 shards" in told.out
+    told = call("run", str(copy / "job.yaml"), "--dry-run", "--set", f"out={copy}/runs/demo")
+    assert (told.code, "nothing to compute" in told.out) == (0, True)
+    told = call("run", str(copy / "job.yaml"), "--dry-run", "--set", f"out={copy}/runs/demo", "--set", "dataset.limit=5")
+    assert "would compute 3 images × settings in 1 of 3 shards" in told.out
+    assert f"nothing was written to {copy}/runs/demo" in told.out
+    assert {name: file for name, file in files(copy).items() if not name.startswith("empty")} == before
+    assert not (copy / "new").exists()
+
+
+def test_a_dry_run_refuses_what_a_run_would(copy: Path, call: Call) -> None:
+    """A job that contradicts its directory is refused with the same words."""
+    told = call("run", str(copy / "job.yaml"), "--dry-run", "--set", f"out={copy}/runs/demo", "--set", "shard_size=2")
+    assert told.code == 2
+    assert "shard_size is 2, but" in told.err
 
 
 # ---------------------------------------------------------------------------------------------------------- stopped
@@ -307,6 +348,19 @@ def test_a_killed_run_continues_where_it_stopped(tmp_path: Path) -> None:
     write_job(undisturbed / "job.yaml", **SLOW)
     assert vcmbench_in(undisturbed, "run", "job.yaml", "--address", "local").code == 0
     assert rows(run) == rows(undisturbed / "runs/demo")
+
+
+def test_a_second_driver_is_refused(tmp_path: Path) -> None:
+    """While a run is under way, the same command ends with code 2 and who holds it; the first one is not disturbed."""
+    child = start(tmp_path)
+    child.send_signal(signal.SIGSTOP)  # it would be done too soon
+    refused = vcmbench_in(tmp_path, "run", "job.yaml", "--address", "local")
+    child.send_signal(signal.SIGCONT)
+    assert refused.code == 2
+    assert "vcmbench: runs/demo is being run by" in refused.err
+    assert f"process {child.pid}, since" in refused.err
+    _, err = child.communicate(timeout=120)
+    assert child.returncode == 0, err
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="sessions are looked up in /proc")

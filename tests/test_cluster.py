@@ -15,9 +15,10 @@ from faulty import Faulty
 from ray.autoscaler._private.util import prepare_config, validate_config
 from runs import bring_up_to_date, make_task, rows, write_images
 
-from vcmbench.interfaces import UsageError
+from vcmbench.interfaces import StorageError, UsageError
 from vcmbench.pipeline import cluster
-from vcmbench.pipeline.cluster import Layout, Node, RayExecutor, layout
+from vcmbench.pipeline.cluster import ATTEMPTS, Layout, Node, RayExecutor, _Queue, layout
+from vcmbench.pipeline.plan import ShardWork
 
 IMAGES = 10
 
@@ -93,16 +94,38 @@ def test_a_worker_that_finds_no_place_gets_no_shard(connected: list[Node], image
     assert outcome.computed == 2 * IMAGES
 
 
-def test_a_shard_that_cannot_be_stored_is_tried_again_and_given_up(
-    connected: list[Node], images: Path, tmp_path: Path
-) -> None:
-    """An error that is not the user's may pass, so a shard has some attempts; then the run stops with the error."""
+def test_a_shard_that_is_lost_again_and_again_is_given_up_last() -> None:
+    """It waits behind the others, is isolated after two losses, and after its attempts the run ends with the last reason."""
+    lost, other = ShardWork(0, 8, 1, {}), ShardWork(1, 8, 1, {})
+    queue = _Queue([lost, other])
+    attempts = [queue.waiting.popleft()]
+    for number in range(1, ATTEMPTS):
+        queue.put_back(attempts[-1], OSError(f"loss {number}"))
+        queue.raise_for_lost()
+        attempts.append(queue.waiting.pop())
+    assert [(work.generation, work.isolated) for work in attempts] == [(1, False), (2, False), (3, True), (4, True)]
+    queue.put_back(attempts[-1], OSError("the last"))
+    assert list(queue.waiting) == [other]
+    with pytest.raises(
+        RuntimeError, match="shard 0 was not finished in 4 attempts: OSError: the last; the other shards are"
+    ):
+        queue.raise_for_lost()
+
+
+def test_a_workers_storage_trouble_stops_the_run(connected: list[Node], images: Path, tmp_path: Path) -> None:
+    """What a worker cannot store, after waiting, stops the run at once with the file and the reason; it can be resumed."""
     del connected
-    run = tmp_path / "run"
-    run.mkdir()
-    (run / "results").write_text("a file where the folder would be")
-    with pytest.raises(RuntimeError, match=r"shard 0 was not finished in 3 attempts: FileExistsError: .*results"):
-        bring_up_to_date(make_task(images, run, shard_size=IMAGES), RayExecutor(Layout(1, 1, 0)))
+    task = make_task(images, tmp_path / "run")
+
+    def in_the_way(job, works, progress):  # type: ignore[no-untyped-def]  # an Executor
+        (tmp_path / "run/results").write_text("a file where the folder would be")
+        yield from RayExecutor(Layout(1, 1, 0))(job, works, progress)
+
+    with pytest.raises(StorageError, match=r"results/shard-0.* cannot be written: File exists; put that right"):
+        bring_up_to_date(task, in_the_way)
+    (tmp_path / "run/results").unlink()
+    outcome = bring_up_to_date(task, RayExecutor(Layout(1, 1, 0)))
+    assert outcome.computed == 2 * IMAGES
 
 
 def test_a_workers_complaint_reaches_the_user(connected: list[Node], images: Path, tmp_path: Path) -> None:

@@ -54,3 +54,11 @@ def test_the_metric_of_the_contributing_guide_works(monkeypatch: pytest.MonkeyPa
 def test_every_example_job_is_accepted(job: Path) -> None:
     """The example job files pass all checks but that of the data's presence."""
     assert load_job(job).codecs
+
+
+def test_every_fault_that_is_described_has_its_test() -> None:
+    """The tests that docs/faults.md names are there."""
+    named = re.findall(r"`(test_\w+\.py)::(test_\w+)`", (ROOT / "docs/faults.md").read_text(encoding="utf-8"))
+    assert len(named) > 40
+    for file, test in named:
+        assert f"def {test}(" in (ROOT / "tests" / file).read_text(encoding="utf-8"), f"{file}::{test}"

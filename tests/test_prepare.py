@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import PIL.Image
 import pytest
+from damaged_files import deep_png
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import ImageCms
@@ -190,6 +191,19 @@ def test_16_bits_are_scaled(kind: str) -> None:
     image, note = decode(encoded(deep, kind))
     assert (image == np.rint(deep / 257).astype(np.uint8)[:, :, None]).all()
     assert note == "16-bit scaled; grey converted to RGB"
+
+
+@pytest.mark.parametrize("kind", ["PNG", "PPM"])
+def test_16_bit_colours_are_scaled(kind: str) -> None:
+    """Each colour differs from value / 257 by a level at most, white stays white, and that is noted."""
+    deep = RNG.integers(0, 65536, PHOTO.shape, np.uint16)
+    deep[0, 0], deep[0, 1] = 0, 65535
+    header = f"P6 {deep.shape[1]} {deep.shape[0]} 65535\n".encode()
+    image, note = decode(deep_png(deep) if kind == "PNG" else header + deep.astype(">u2").tobytes())
+    assert (image[0, :2] == [[0], [255]]).all()
+    assert np.abs(image - deep / 257).max() < 1
+    assert note == "16-bit scaled"
+    assert decode(encoded(PHOTO, kind))[1] == ""
 
 
 @pytest.mark.parametrize(

@@ -8,25 +8,30 @@ import pytest
 from synthetic_run import setting
 
 from vcmbench.interfaces import Missing, Value
-from vcmbench.pipeline.coding import Coded, Failure
+from vcmbench.pipeline.coding import Coded, Failure, Loaded
 from vcmbench.pipeline.rows import (
-    LONGEST_REASON,
+    LONGEST_TEXT,
     Row,
-    differing_settings,
+    count_failed,
+    failed,
     make_row,
     merge_rows,
     not_deterministic,
+    recovered,
+    replaced_images,
+    retry_rows,
     without_superseded,
 )
 from vcmbench.results import row_schema, table_of
 
 JPEG = setting("jpeg", "quality", 4)
 IMAGE = {"image": "a.png", "identity": "n1"}
+LOADED = Loaded(box=None, note="grey to RGB", source_hash="s")
 CODED = Coded(bytes=1024, encode_ms=2.0, decode_ms=1.0, bitstream_hash="b", decoded_hash="d")
 
 
 def row(outcome: Coded | Failure = CODED, **scores: Value) -> Row:
-    return make_row(IMAGE, 64, "grey to RGB", JPEG, outcome, scores)
+    return make_row(IMAGE, 64, LOADED, JPEG, outcome, scores)
 
 
 def test_bits_per_pixel_count_the_whole_bitstream() -> None:
@@ -51,14 +56,14 @@ def test_an_error_row_has_its_reason_and_no_value() -> None:
 
 @pytest.mark.parametrize(
     ("given", "kept"),
-    [("caf\udce9", "caf?"), (ValueError("no face"), "no face"), ("x" * 5000, "x" * LONGEST_REASON)],
+    [("caf\udce9", "caf?"), (ValueError("no face"), "no face"), ("x" * 5000, "x" * LONGEST_TEXT)],
     ids=["not Unicode", "not text", "long"],
 )
 def test_any_reason_can_be_stored(given: Any, kept: str) -> None:
     """What a plug-in gives for a reason becomes valid text of bounded length, which a Parquet column can hold."""
     rows = [row(Failure(given)), row(psnr=Missing(given))]
-    failed, missing = table_of(rows, row_schema({})).to_pylist()
-    assert failed["error"] == kept
+    error, missing = table_of(rows, row_schema({})).to_pylist()
+    assert error["error"] == kept
     assert missing["metric_errors"] == [("psnr", kept)]
 
 
@@ -94,22 +99,54 @@ def test_a_setting_that_gains_no_column_is_replaced_whole() -> None:
     assert merge_rows([stored], [fresh], {}) == [fresh]
 
 
-def test_other_bytes_or_pixels_or_status_make_a_setting_differ() -> None:
-    """A setting differs when a row has another hash, or was an error; new rows and those that fail now do not count."""
-    other = Coded(1024, 2.0, 1.0, "b", "other")
-    assert differing_settings([row()], [row()]) == set()
-    assert differing_settings([], [row()]) == set()
-    assert differing_settings([row()], [row(other)]) == {JPEG.key}
-    assert differing_settings([row(Failure("died"))], [row()]) == {JPEG.key}
-    assert differing_settings([row()], [row(Failure("died"))]) == set()
-
-
 def test_only_what_was_coded_twice_can_be_found_not_deterministic() -> None:
-    """Other bytes or pixels tell; a failure before or now, such as a file that could not be read, does not."""
-    other = Coded(1024, 2.0, 1.0, "other", "d")
-    assert not_deterministic([row()], [row(other)]) == {JPEG.key}
+    """Other bytes or pixels tell; a new row, or a failure before or now, such as a file that could not be read, does not."""
+    for other in (Coded(1024, 2.0, 1.0, "other", "d"), Coded(1024, 2.0, 1.0, "b", "other")):
+        assert not_deterministic([row()], [row(other)]) == {JPEG.key}
+    assert not_deterministic([row()], [row()]) == set()
+    assert not_deterministic([], [row()]) == set()
     assert not_deterministic([row()], [row(Failure("died"))]) == set()
     assert not_deterministic([row(Failure("died"))], [row()]) == set()
+
+
+def test_an_error_row_that_can_be_coded_now_is_recovered() -> None:
+    """Only an image that failed with this setting and now does not counts."""
+    error = row(Failure("died"))
+    assert recovered([error], [row()]) == {("a.png", JPEG.key)}
+    assert recovered([error], [error]) == recovered([row()], [row()]) == recovered([], [row()]) == set()
+
+
+def test_an_image_with_other_pixels_is_replaced() -> None:
+    """The hash of the prepared pixels tells; an image that cannot be read, now or before, does not."""
+    other = row() | {"source_hash": "other"}
+    unreadable = row() | {"source_hash": None}
+    assert replaced_images([row()], [other]) == {"a.png"}
+    for stored, fresh in ((row(), row()), (row(), unreadable), (unreadable, row())):
+        assert replaced_images([stored], [fresh]) == set()
+
+
+def test_rows_that_may_pass_are_told_from_those_that_will_not() -> None:
+    """A transient failure, of the row or of a metric, is tried again in both ways; a permanent one only with all errors."""
+    broken, slow = row(Failure("too large")), row(Failure("time limit", transient=True))
+    starved, hopeless = row(nme=Missing("out of memory", transient=True)), row(nme=Missing("no face"))
+    everything = [broken, slow, starved, hopeless, row()]
+    assert [failed(each, "transient") for each in everything] == [False, True, True, False, False]
+    assert [failed(each, "errors") for each in everything] == [True, True, True, False, False]
+    assert count_failed(everything, "errors") == {JPEG.key: 3}
+    assert count_failed([hopeless], "errors") == {}
+
+
+def test_a_row_that_was_tried_again_loses_nothing() -> None:
+    """An error gives way to whatever comes; a missing value is filled in; a row with values never becomes an error."""
+    stored = row(psnr=30.0, nme=Missing("out of memory", transient=True))
+    failure = row(Failure("died"))
+    assert retry_rows([failure], [row(psnr=31.0)]) == [row(psnr=31.0)]
+    [filled] = retry_rows([stored], [row(psnr=31.0, nme=0.02)])
+    assert (filled["psnr"], filled["nme"], filled["metric_errors"], filled["transient"]) == (30.0, 0.02, [], False)
+    assert retry_rows([stored], [failure]) == [stored]
+    [still] = retry_rows([stored], [row(psnr=31.0, nme=Missing("out of memory", transient=True))])
+    assert (still["psnr"], still["transient"], still["metric_errors"]) == (30.0, True, [("nme", "out of memory")])
+    assert retry_rows([], [failure]) == [failure]
 
 
 def test_rows_of_a_variants_former_key_are_superseded() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from synthetic_run import LANDMARKS, METRICS, PSNR, SSIM, Row, fail, setting, twelve_settings, write_run
+from synthetic_run import LANDMARKS, METRICS, PSNR, SSIM, WRITER, Row, fail, setting, twelve_settings, write_run
 
 from vcmbench.interfaces import UsageError
 from vcmbench.reports.summary import Failure, Summary, numeric_columns, store, summarise
@@ -202,7 +202,7 @@ def test_a_file_that_the_index_does_not_name_is_ignored(tmp_path: Path) -> None:
     """A later generation in the folder is not read before the index names it."""
     run, index = write_run(str(tmp_path), JPEG)
     before = summarise(run, index)
-    run.write_shard(0, 2, run.read_shard(index.shards[0].file).slice(0, 3))
+    run.write_shard(0, 2, run.read_shard(index.shards[0].file).slice(0, 3), WRITER)
     assert_same(summarise(run, index), before)
 
 
@@ -212,7 +212,7 @@ def test_shards_of_different_ages_are_read_together(tmp_path: Path) -> None:
     before = summarise(run, index)
     rows = run.read_shard(index.shards[0].file)
     older = rows.select(rows.column_names[::-1]).append_column("dropped", rows["bpp"])
-    assert run.write_shard(0, 1, older) == index.shards[0].file
+    assert run.write_shard(0, 1, older, WRITER) == index.shards[0].file
     assert_same(summarise(run, index), before)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -20,13 +21,13 @@ from vcmbench.datasets.prepare import Preparation
 from vcmbench.datasets.selection import Selection
 from vcmbench.interfaces import Batch, Codec, Column, Scores, UsageError
 from vcmbench.metrics.features import luma
-from vcmbench.pipeline.driver import Outcome, Resources, batch_of, missing_work, open_run, worker_job
+from vcmbench.pipeline.driver import Outcome, Resources, Run, batch_of, open_run, survey, worker_job
+from vcmbench.pipeline.engine import ThreadedEngine
 from vcmbench.pipeline.local import execute_here
 from vcmbench.pipeline.plan import ShardWork
 from vcmbench.pipeline.stream import CodingStream
-from vcmbench.pipeline.task import Task
-from vcmbench.pipeline.worker import ShardResult, Worker, WorkerJob
-from vcmbench.results import Index
+from vcmbench.pipeline.worker import ShardResult, Worker
+from vcmbench.pipeline.worker_job import WorkerJob
 
 IMAGES = 6
 
@@ -249,11 +250,10 @@ def test_an_original_is_computed_once_for_all_settings(images: Path, tmp_path: P
         return len(batch)
 
     task = make_task(images, tmp_path / "run")
-    run, index = open_run(task)
-    with Worker(_job(task, index)) as worker:
-        stream: CodingStream = worker._stream
+    with open_run(task) as run, contextlib.closing(ThreadedEngine(_job(run))) as engine:
+        stream: CodingStream = engine._stream
         settings: dict[str, Codec] = {quality: codecs.create("jpeg", quality=int(quality)) for quality in ("5", "50", "90")}
-        for item in stream.decode(run.manifest(0).to_pylist(), settings):
+        for item in stream.decode(run.directory.manifest(0).to_pylist(), settings):
             item.originals.batch.get(count)  # type: ignore[union-attr]  # every image here can be read
             item.batch.get(luma)  # type: ignore[union-attr]  # likewise
     assert seen == [3, 1]
@@ -262,14 +262,16 @@ def test_an_original_is_computed_once_for_all_settings(images: Path, tmp_path: P
 def test_a_worker_with_other_libraries_is_refused(images: Path, tmp_path: Path) -> None:
     """A node whose codec or metric is not the driver's would spoil the run, so it stops with what to do."""
     task = make_task(images, tmp_path / "run")
-    _, index = open_run(task)
+    with open_run(task) as run:
+        job = _job(run)
+    index = job.index
     settings = tuple(setting.model_copy(update={"key": "other"}) for setting in index.settings[:1]) + index.settings[1:]
     with pytest.raises(UsageError, match="install equal versions on all nodes"):
-        Worker(_job(task, index.model_copy(update={"settings": settings})))
+        Worker(replace(job, index=index.model_copy(update={"settings": settings})))
     metrics = tuple(metric.model_copy(update={"key": "other"}) for metric in index.metrics)
     with pytest.raises(UsageError, match="psnr_rgb on this worker is not the driver's"):
-        Worker(_job(task, index.model_copy(update={"metrics": metrics})))
-    absent = replace(_job(task, index), metrics=("only_there:Score", "only_there:Other"))
+        Worker(replace(job, index=index.model_copy(update={"metrics": metrics})))
+    absent = replace(job, metrics=("only_there:Score", "only_there:Other"))
     with pytest.raises(UsageError, match="metric only_there:Score cannot be loaded on this worker: No module named"):
         Worker(absent)
 
@@ -287,7 +289,7 @@ def test_a_job_that_contradicts_its_directory_is_refused(
     """Other data, sizes or shards under the same `out` would mix two runs."""
     bring_up_to_date(make_task(images, tmp_path / "run"))
     with pytest.raises(UsageError, match=message):
-        open_run(make_task(images, tmp_path / "run", **change))
+        survey(make_task(images, tmp_path / "run", **change))
 
 
 def test_a_damaged_job_in_the_directory_is_named(images: Path, tmp_path: Path) -> None:
@@ -295,7 +297,7 @@ def test_a_damaged_job_in_the_directory_is_named(images: Path, tmp_path: Path) -
     bring_up_to_date(make_task(images, tmp_path / "run"))
     (tmp_path / "run" / "config.yaml").write_text("{not yaml", encoding="utf-8")
     with pytest.raises(UsageError, match=r"config\.yaml is damaged; restore it, or choose another `out`"):
-        open_run(make_task(images, tmp_path / "run"))
+        survey(make_task(images, tmp_path / "run"))
 
 
 def test_a_lost_manifest_is_named(images: Path, tmp_path: Path) -> None:
@@ -303,7 +305,7 @@ def test_a_lost_manifest_is_named(images: Path, tmp_path: Path) -> None:
     bring_up_to_date(make_task(images, tmp_path / "run"))
     (tmp_path / "run" / "manifest.parquet").unlink()
     with pytest.raises(UsageError, match=r"manifest\.parquet is missing; restore it, or choose another `out`"):
-        open_run(make_task(images, tmp_path / "run"))
+        survey(make_task(images, tmp_path / "run"))
 
 
 def test_a_worker_that_stores_elsewhere_is_found_out(images: Path, tmp_path: Path) -> None:
@@ -314,7 +316,7 @@ def test_a_worker_that_stores_elsewhere_is_found_out(images: Path, tmp_path: Pat
         yield from execute_here(replace(job, run_url=str(tmp_path / "other")), works, progress)
 
     with pytest.raises(
-        UsageError, match=r"g1\.parquet was stored by a worker but is not here; put `out` where all nodes see it"
+        UsageError, match=r"g1-[0-9a-f]+\.parquet was stored by a worker but is not here; put `out` where all nodes see it"
     ):
         bring_up_to_date(make_task(images, tmp_path / "run"), elsewhere)
 
@@ -329,8 +331,8 @@ def test_nothing_is_left_to_do_after_a_run(images: Path, tmp_path: Path) -> None
     """A finished run plans no work."""
     task = make_task(images, tmp_path / "run")
     bring_up_to_date(task)
-    run, index = open_run(task)
-    assert missing_work(run, index) == []
+    with open_run(task) as run:
+        assert run.missing_work() == []
 
 
 def _with_times(outcome: Outcome, out: Path) -> dict[tuple[str, str], dict[str, Any]]:
@@ -338,5 +340,5 @@ def _with_times(outcome: Outcome, out: Path) -> dict[tuple[str, str], dict[str, 
     return {(row["image"], row["variant"]): row for file in files for row in read_rows(file)}
 
 
-def _job(task: Task, index: Index) -> WorkerJob:
-    return worker_job(task, index, Resources("cpu", processes=2, threads=1, batch_size=3))
+def _job(run: Run) -> WorkerJob:
+    return worker_job(run, Resources("cpu", processes=2, threads=1, batch_size=3))

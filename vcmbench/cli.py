@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING
 import click
 
 from vcmbench import __version__
-from vcmbench.interfaces import BitstreamError, ImageError, UsageError
+from vcmbench.interfaces import BitstreamError, ImageError, StorageError, Superseded, UsageError
 
 if TYPE_CHECKING:
     from vcmbench.config import Job
-    from vcmbench.pipeline.driver import Outcome
-    from vcmbench.pipeline.plan import ShardWork
+    from vcmbench.pipeline.driver import Outcome, Run
+    from vcmbench.pipeline.plan import Retry, ShardWork
     from vcmbench.reports.summary import Summary
     from vcmbench.results import Index, RunDirectory
 
@@ -35,7 +35,7 @@ LOSSLESS = {".png": "PNG", ".bmp": "BMP", ".ppm": "PPM", ".tif": "TIFF", ".tiff"
 def main() -> None:
     """Run the command line and exit with its code."""
     try:
-        code = commands.main(standalone_mode=False)
+        code = commands.main(prog_name="vcmbench", standalone_mode=False)
     except click.ClickException as error:
         error.show()
         code = BAD_USAGE
@@ -53,6 +53,9 @@ def _explain(error: Exception) -> int:
     if isinstance(error, UsageError):
         click.echo(f"vcmbench: {error}", err=True)
         return BAD_USAGE
+    if isinstance(error, StorageError | Superseded):
+        click.echo(f"vcmbench: {error}", err=True)
+        return NOT_FINISHED
     click.echo(f"vcmbench: {type(error).__name__}: {error} (`vcmbench --debug …` shows where)", err=True)
     return NOT_FINISHED
 
@@ -75,30 +78,68 @@ def commands() -> None:
 @click.option("--address", default="auto", metavar="auto|local|HOST", help="A Ray cluster; local runs without Ray.")
 @click.option("--workers", type=click.IntRange(min=1), help="Default: one a GPU, or one for 8 cores.")
 @click.option("--device", type=click.Choice(["cuda", "cpu"]), help="Default: cuda where the cluster has it.")
-def run(job_file: Path, overrides: tuple[str, ...], address: str, workers: int | None, device: str | None) -> int:
+@click.option(
+    "--retry-errors", "retry", flag_value="errors", help="Try error rows, and values lost for want of memory, again."
+)
+@click.option("--retry-transient", "retry", flag_value="transient", help="Likewise, but only where the reason may pass.")
+@click.option("--dry-run", is_flag=True, help="Say what would be computed, and write nothing.")
+def run(
+    job_file: Path,
+    overrides: tuple[str, ...],
+    address: str,
+    workers: int | None,
+    device: str | None,
+    retry: Retry | None,
+    *,
+    dry_run: bool,
+) -> int:
     """Run a job: compute what its run directory lacks, then report.
 
     A run that was stopped continues with the same command; what is stored is not computed again.
     """
     from vcmbench.config import load_job
-    from vcmbench.pipeline.driver import missing_work, open_run
+    from vcmbench.pipeline.driver import open_run
 
     if address == "local" and workers is not None:
         raise UsageError("--workers is for Ray, and --address local runs without it; leave one of them out")
     job = load_job(job_file, overrides)
     for name, reason in job.unavailable.items():
         click.echo(f"without {name}: {reason}", err=True)
+    if dry_run:
+        return _foresee(job, retry)
+    with contextlib.ExitStack() as stack:
+        with _opening(job.file.out):
+            opened = stack.enter_context(open_run(job.task))
+        works = opened.missing_work(retry)
+        images = sum(opened.directory.shard_sizes().values())
+        todo = sum(work.size for work in works) or "nothing"
+        index = opened.index
+        click.echo(f"{index.name}: {images} images × {len(index.settings)} settings, {todo} to compute", err=True)
+        if works:
+            _warn(_compute(opened, works, address, workers, device))
+        return _conclude(opened.directory, log_to_mlflow=job.file.mlflow is not None)
+
+
+def _foresee(job: Job, retry: Retry | None) -> int:
+    from vcmbench.pipeline.driver import survey
+    from vcmbench.pipeline.forecast import forecast
+
     with _opening(job.file.out):
-        directory, index = open_run(job.task)
-    works = missing_work(directory, index)
-    images = sum(directory.shard_sizes().values())
-    todo = sum(work.size for work in works) or "nothing"
-    click.echo(f"{index.name}: {images} images × {len(index.settings)} settings, {todo} to compute", err=True)
-    if works:
-        outcome = _compute(job, directory, index, works, address, workers, device)
-        for variant in sorted(outcome.not_deterministic):
-            click.echo(f"warning: {variant} is not deterministic: coded again, it gave other bytes or pixels", err=True)
-    return _conclude(directory, log_to_mlflow=job.file.mlflow is not None)
+        found = survey(job.task)
+        click.echo("\n".join(forecast(found.index, found.shard_sizes(), retry)))
+    click.echo(f"nothing was written to {found.directory.url}")
+    return 0
+
+
+def _warn(outcome: Outcome) -> None:
+    for variant in sorted(outcome.not_deterministic):
+        click.echo(f"warning: {variant} is not deterministic: coded again, it gave other bytes or pixels", err=True)
+    if outcome.replaced:
+        shown = ", ".join(outcome.replaced[:3]) + (", …" if len(outcome.replaced) > 3 else "")
+        click.echo(
+            f"warning: {len(outcome.replaced)} images are not those that were coded before; their rows are new: {shown}",
+            err=True,
+        )
 
 
 @commands.command()
@@ -117,29 +158,21 @@ def _opening(out: str) -> Iterator[None]:
         yield
     except OSError as error:
         raise UsageError(f"{out} cannot be opened or written: {error.strerror or error}; choose another `out`") from error
+    except StorageError as error:
+        raise UsageError(f"{error}, or choose another `out`") from error
 
 
-def _compute(
-    job: Job,
-    directory: RunDirectory,
-    index: Index,
-    works: list[ShardWork],
-    address: str,
-    workers: int | None,
-    device: str | None,
-) -> Outcome:
+def _compute(run: Run, works: list[ShardWork], address: str, workers: int | None, device: str | None) -> Outcome:
     from vcmbench.pipeline import cluster, local
     from vcmbench.pipeline.driver import converge
     from vcmbench.progress import Progress
 
     with Progress(sum(work.size for work in works)) as progress:
         if address == "local":
-            here = local.resources(device)
-            return converge(job.task, directory, index, works, here, local.execute_here, progress.reach)
+            return converge(run, works, local.resources(device), local.execute_here, progress.reach)
         with cluster.connected(address) as nodes:
             layout = cluster.layout(nodes, workers, device)
-            execute = cluster.RayExecutor(layout)
-            return converge(job.task, directory, index, works, layout.resources, execute, progress.reach)
+            return converge(run, works, layout.resources, cluster.RayExecutor(layout), progress.reach)
 
 
 def _conclude(directory: RunDirectory, *, log_to_mlflow: bool) -> int:

@@ -46,6 +46,14 @@ class ImageError(ValueError):
     """An image file cannot be read or used; the message says why."""
 
 
+class StorageError(Exception):
+    """Storage failed for longer than was waited; what is stored is whole, and the run can be resumed."""
+
+
+class Superseded(Exception):  # noqa: N818  # an outcome that the taken-over process is told, not a fault of its own
+    """Another process has replaced a file that only one may write."""
+
+
 def digest(identity: object) -> str:
     """Return 16 hexadecimal digits that are equal exactly for equal JSON-like values, on every machine."""
     text = json.dumps(identity, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
@@ -202,31 +210,72 @@ class Extractor(Protocol[Feature_co]):
 class Batch:
     """Same-size images on one device, with every derived feature computed once.
 
-    `images` is B×3×H×W uint8 RGB; `boxes` is B×4 (x, y, width, height in these pixels), the face boxes found on the
-    originals and shared by every setting, NaN for an image without one; None where no image has one.
+    What `images`, `boxes` and `get` return is the caller's own: a tensor, or a tuple of them, shares memory until somebody
+    changes it in place, and nobody else sees the change. Features of other types, a list say, are shared as they are.
     """
 
     def __init__(self, images: Tensor, boxes: Tensor | None = None) -> None:
         if images.ndim != 4 or images.shape[1] != 3 or str(images.dtype) != "torch.uint8":
             raise ValueError(f"a batch takes uint8 tensors of shape B×3×H×W, not {images.dtype} {tuple(images.shape)}")
-        self.images = images
-        self.boxes = boxes
+        self._images = _copy_on_write(images)
+        self._boxes = None if boxes is None else _copy_on_write(boxes)
         self._features: dict[Hashable, Any] = {}
+        self._parts: dict[tuple[int, int], Batch] = {}
         self._lock = threading.RLock()
 
     def __len__(self) -> int:
-        return int(self.images.shape[0])
+        return int(self._images.shape[0])
+
+    @property
+    def images(self) -> Tensor:
+        """B×3×H×W uint8 RGB."""
+        return _copy_on_write(self._images)
+
+    @property
+    def boxes(self) -> Tensor | None:
+        """B×4 (x, y, width, height in these pixels): the face boxes found on the originals and shared by every setting.
+
+        NaN for an image without one; None where no image has one.
+        """
+        return None if self._boxes is None else _copy_on_write(self._boxes)
 
     def get(self, extractor: Extractor[Feature]) -> Feature:
         """Return the extractor's feature of these images, computed on the first call whichever thread makes it."""
         with self._lock:
             if extractor not in self._features:
-                self._features[extractor] = extractor(self)
-            return cast(Feature, self._features[extractor])
+                self._features[extractor] = self._own(extractor(self))
+            return cast(Feature, self._own(self._features[extractor]))
+
+    def part(self, start: int, stop: int) -> Batch:
+        """Return some of the images as a batch with features of its own, the same batch at every call."""
+        if (start, stop) == (0, len(self)):
+            return self
+        with self._lock:
+            if (start, stop) not in self._parts:
+                boxes = None if self._boxes is None else self._boxes[start:stop]
+                self._parts[start, stop] = Batch(self._images[start:stop], boxes)
+            return self._parts[start, stop]
 
     def release(self, keep: Collection[Extractor[Any]] = ()) -> None:
-        """Free every feature but those named in `keep`."""
-        self._features = {extractor: value for extractor, value in self._features.items() if extractor in keep}
+        """Free every feature but those named in `keep`, and likewise of its parts."""
+        with self._lock:
+            self._features = {extractor: value for extractor, value in self._features.items() if extractor in keep}
+            for part in self._parts.values():
+                part.release(keep)
+
+    def _own(self, feature: Any) -> Any:
+        if isinstance(feature, tuple):
+            return getattr(type(feature), "_make", tuple)(map(self._own, feature))
+        is_dense_tensor = isinstance(feature, type(self._images)) and feature.layout == self._images.layout
+        return _copy_on_write(feature) if is_dense_tensor else feature
+
+
+def _copy_on_write(tensor: Tensor) -> Tensor:
+    """The same tensor, in the same memory until either is changed; the name is private, so torch is pinned."""
+    try:
+        return tensor._lazy_clone()
+    except RuntimeError:  # the memory is not torch's own, but NumPy's, say
+        return tensor.clone()._lazy_clone()
 
 
 @dataclass(frozen=True)
@@ -234,6 +283,8 @@ class Missing:
     """Stands for a value that a metric cannot give, with the reason."""
 
     reason: str
+    transient: bool = False
+    """Whether trying again may help, as after a lack of memory."""
 
 
 Value: TypeAlias = float | bool | str | Missing
@@ -255,7 +306,8 @@ class Column:
 class Metric(ABC):
     """One value, or a few, per pair of original and decoded image.
 
-    One instance serves several threads at once: `score` keeps no state and leaves its batches as they are.
+    One instance serves several threads at once: `score` keeps no state. Tensors it takes from a batch are its own to change,
+    features of other types are not.
     """
 
     name: ClassVar[str]

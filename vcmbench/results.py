@@ -1,32 +1,29 @@
 """The run directory: a public contract, shared by the pipeline that writes it and the reports that read it.
 
-    config.yaml  manifest.parquet  provenance.json  index.json  results/shard-000000.g1.parquet
+    config.yaml  manifest.parquet  provenance.json  index.json  results/shard-000000.g1-5f0c9a1b.parquet
     summary.parquet  report/  tracking.json (how MLflow knows the run)
 
 The directory is a local path or any fsspec URL. A shard file is immutable once `index.json` names it, and readers follow
-the index, never a listing: a file that the index does not name does not exist. Every file appears whole or not at all.
+the index, never a listing: a file that the index does not name does not exist. Every file appears whole or not at all, and
+only who has seen the latest index can replace it.
 """
 
 from __future__ import annotations
 
-import contextlib
 import io
 import json
-import os
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cached_property
-from pathlib import Path
-from typing import IO, Any, Literal, cast
+from types import MappingProxyType
+from typing import Any, Literal, cast
 
-import fsspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from vcmbench.interfaces import Codec, Metric, ParameterValue, UsageError, digest
+from vcmbench.interfaces import Codec, Metric, ParameterValue, StorageError, UsageError, digest
+from vcmbench.storage import Storage
 
 FORMAT = 1
 MANIFEST, INDEX, CONFIG, PROVENANCE, SUMMARY = (
@@ -54,13 +51,17 @@ ROW_SCHEMA = pa.schema(
         ("bitstream_hash", pa.string()),
         ("decoded_hash", pa.string()),
         ("note", pa.string()),
+        ("source_hash", pa.string()),
         ("status", pa.string()),
         ("error", pa.string()),
+        ("transient", pa.bool_()),
         ("metric_errors", pa.map_(pa.string(), pa.string())),
     ]
 )
 """The columns before the metrics'. `setting` is the codec's key; `status` is "ok" or "error"; `note` says what was converted
-on reading the image; `metric_errors` maps a metric column to the reason why it is null."""
+on reading the image; `source_hash` is the SHA-256 of the prepared original's pixels, cut to 16 digits, null where the image
+could not be read; `transient` tells whether trying again may help: the row's error, or a metric's, is a time limit, a death
+or a lack of memory or storage; `metric_errors` maps a metric column to the reason why it is null."""
 
 _ROW_GROUP = 16_384
 """Rows of the manifest that are read together: small enough for a worker to fetch one shard, large enough to compress."""
@@ -138,11 +139,15 @@ Cells = dict[str, dict[str, str]]
 
 
 class ShardRecord(_Record):
-    """The current file of one shard, and the name of the set of cells it is complete for."""
+    """The current file of one shard, the name of the set of cells it is complete for, and what could not be measured."""
 
     file: str
     generation: int
     cells: str
+    errors: dict[str, int] = {}
+    """Setting key → how many of its rows are errors; a setting without any is absent."""
+    transient: dict[str, int] = {}
+    """Setting key → how many of its rows have a failure whose reason may pass; a setting without any is absent."""
 
 
 class Index(_Record):
@@ -151,6 +156,8 @@ class Index(_Record):
     format: Literal[1] = 1
     name: str
     notice: str
+    writer: str = ""
+    """The lease of the driver that wrote this, so that a driver that was taken over does not take it for its own."""
     settings: tuple[SettingRecord, ...]
     metrics: tuple[MetricRecord, ...]
     cell_sets: dict[str, Cells] = {}
@@ -179,17 +186,23 @@ class Index(_Record):
             setting in stored and columns.items() <= stored[setting].items() for setting, columns in self.wanted.items()
         )
 
-    def with_shard(self, shard: int, file: str, generation: int, cells: Cells) -> Index:
+    def with_shard(
+        self,
+        shard: int,
+        file: str,
+        generation: int,
+        cells: Cells,
+        errors: Mapping[str, int] = MappingProxyType({}),
+        transient: Mapping[str, int] = MappingProxyType({}),
+    ) -> Index:
         """Return the index with that file as the shard's current one; an older generation changes nothing."""
         current = self.shards.get(shard)
         if current and current.generation >= generation:
             return self
         name = digest(cells)
+        record = ShardRecord(file=file, generation=generation, cells=name, errors=dict(errors), transient=dict(transient))
         return self.model_copy(
-            update={
-                "cell_sets": {**self.cell_sets, name: cells},
-                "shards": {**self.shards, shard: ShardRecord(file=file, generation=generation, cells=name)},
-            }
+            update={"cell_sets": {**self.cell_sets, name: cells}, "shards": {**self.shards, shard: record}}
         )
 
 
@@ -199,66 +212,12 @@ def row_schema(columns: Mapping[str, ColumnRecord]) -> pa.Schema:
     return pa.schema([*ROW_SCHEMA, *fields])
 
 
-class RunDirectory:
+class RunDirectory(Storage):
     """One run's directory, local or on any fsspec file system."""
 
     def __init__(self, url: str) -> None:
-        self.url = url
-        try:
-            self.filesystem, self.root = fsspec.core.url_to_fs(url)
-        except (ImportError, ValueError) as error:
-            raise UsageError(f"{url} cannot be opened: {error}") from error
-
-    @cached_property
-    def is_local(self) -> bool:
-        """Whether the directory is on this machine's own file system."""
-        return "file" in cast("tuple[str, ...]", tuple(self.filesystem.protocol))
-
-    @property
-    def absolute_url(self) -> str:
-        """What leads to the directory from any working directory, such as another machine's."""
-        return self.root if self.is_local else self.url
-
-    def path(self, name: str) -> str:
-        """The file's path on the run's file system."""
-        return f"{self.root.rstrip('/')}/{name}"
-
-    def exists(self, name: str) -> bool:
-        """Whether the run has that file."""
-        return bool(self.filesystem.exists(self.path(name)))
-
-    def read(self, name: str) -> bytes:
-        """Return a file's bytes."""
-        return bytes(self.filesystem.cat_file(self.path(name)))
-
-    def write(self, name: str, data: bytes) -> None:
-        """Write a file that appears whole or not at all."""
-        with self.create(name) as file:
-            file.write(data)
-
-    @contextlib.contextmanager
-    def create(self, name: str) -> Iterator[IO[bytes]]:
-        """Open a new file that appears, whole, when the block ends without an error."""
-        target = self.path(name)
-        if not self.is_local:
-            # Not `filesystem.open`: what it has uploaded so far becomes the object even if the block fails.
-            with tempfile.NamedTemporaryFile(prefix="vcmbench-") as file:
-                yield file
-                file.flush()
-                self.filesystem.put_file(file.name, target)
-            return
-        Path(target).parent.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(dir=Path(target).parent, prefix=".", suffix=".partial")
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
-            Path(temporary).chmod(0o644)
-            Path(temporary).replace(target)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+        super().__init__(url)
+        self._index_version: str | None = None
 
     # ------------------------------------------------------------------------------------------------ manifest
 
@@ -307,22 +266,26 @@ class RunDirectory:
 
     def manifest_batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
         """Read the manifest piece by piece, for it may list millions of images."""
-        with self.filesystem.open(self.path(MANIFEST), "rb") as file:
+        with self.open(MANIFEST) as file:
             yield from pq.ParquetFile(file).iter_batches(columns=columns)
 
     def manifest(self, shard: int | None = None) -> pa.Table:
         """The manifest of one shard, or the whole."""
         filters = None if shard is None else [("shard", "=", shard)]
-        return pq.read_table(self.path(MANIFEST), filesystem=self.filesystem, filters=filters)
+        with self.open(MANIFEST) as file:
+            return pq.read_table(file, filters=filters)
 
     # --------------------------------------------------------------------------------------------------- index
 
     def read_index(self) -> Index | None:
         """The index, or None for a directory that has none yet; a damaged one raises `UsageError`."""
-        if not self.exists(INDEX):
+        try:
+            data, self._index_version = self.read_version(INDEX)
+        except FileNotFoundError:
+            self._index_version = None
             return None
         try:
-            return Index.model_validate_json(self.read(INDEX))
+            return Index.model_validate_json(data)
         except ValidationError as error:
             problem = error.errors()[0]
             place = ".".join(map(str, problem["loc"])) or "the file"
@@ -331,22 +294,33 @@ class RunDirectory:
             ) from error
 
     def write_index(self, index: Index) -> None:
-        """Make an index the current one."""
-        self.write(INDEX, index.model_dump_json().encode())
+        """Make an index the current one.
+
+        Raises `Superseded` when the stored one is not what this object has read or written last, or, if it has done neither,
+        when there is one: a driver that was taken over must not put its index over a newer one.
+        """
+        self._index_version = self.replace(INDEX, index.model_dump_json().encode(), self._index_version)
 
     # -------------------------------------------------------------------------------------------------- shards
 
-    def write_shard(self, shard: int, generation: int, table: pa.Table) -> str:
-        """Store a shard's rows and return the file's name, which the index must still be given."""
-        name = f"results/shard-{shard:06d}.g{generation}.parquet"
+    def write_shard(self, shard: int, generation: int, table: pa.Table, writer: str) -> str:
+        """Store a shard's rows and return the file's name, which the index must still be given.
+
+        `writer` is a short hexadecimal token, another for each driver, so that none overwrites what a later one has named.
+        """
+        name = f"results/shard-{shard:06d}.g{generation}-{writer}.parquet"
         buffer = io.BytesIO()
         pq.write_table(table, buffer, compression="zstd")
         self.write(name, buffer.getvalue())
         return name
 
     def read_shard(self, file: str) -> pa.Table:
-        """The rows of one shard file."""
-        return pq.read_table(io.BytesIO(self.read(file)))
+        """The rows of one shard file; a damaged one raises `StorageError`."""
+        try:
+            return pq.read_table(io.BytesIO(self.read(file)))
+        except pa.ArrowException as error:
+            reason = f"{self.path(file)} is damaged: {error}"
+            raise StorageError(f"{reason}; delete it and run the same command again, which computes it anew") from error
 
     # ---------------------------------------------------------------------------------------------- provenance
 

@@ -155,13 +155,22 @@ def _load(data: bytes) -> tuple[PIL.Image.Image, list[str]]:
     if image.width * image.height > MAX_MEGAPIXELS * 1_000_000:
         raise _too_large()
     notes = ["first frame of an animation"] if getattr(image, "is_animated", False) else []
+    if _has_deep_colours(image):
+        notes.append("16-bit scaled")
     if image.format == "TIFF" and _orientation(image) in TURNS:  # Pillow itself turns this format while loading
         notes.append("EXIF rotation applied")
     image.load()
     return image, notes
 
 
-def _open(data: bytes) -> PIL.Image.Image:
+def _has_deep_colours(image: PIL.ImageFile.ImageFile) -> bool:
+    """Whether Pillow, while it loads, scales colours of more than 8 bits; grey samples it leaves as they are."""
+    layouts = [tile.args for tile in image.tile]  # in the file: "RGB;16B", say, or mode and maximum in a PPM file
+    deep_ppm = image.format == "PPM" and any(isinstance(layout, tuple) and layout[1] > 255 for layout in layouts)
+    return not image.mode.startswith("I") and (deep_ppm or ";16" in str(layouts))
+
+
+def _open(data: bytes) -> PIL.ImageFile.ImageFile:
     try:
         with _without_warnings():
             return PIL.Image.open(io.BytesIO(data), formats=FORMATS)
@@ -213,10 +222,13 @@ def _to_8_bits(image: PIL.Image.Image) -> tuple[PIL.Image.Image, str]:
         raise ImageError("the image has floating-point samples, whose white is not defined; save it with 8 or 16 bits")
     if not image.mode.startswith("I"):
         return image, ""
-    samples = np.asarray(image).astype(np.int64)
+    samples = np.asarray(image)
     if samples.min() < 0 or samples.max() > np.iinfo(np.uint16).max:
         raise ImageError("the image has samples of more than 16 bits; save it with 8 or 16 bits")
-    return PIL.Image.fromarray(((samples + 128) // 257).astype(np.uint8)), "16-bit scaled"
+    scaled = samples.astype(np.uint32)  # and in place, as this may take most of all the memory that preparing takes
+    scaled += 128
+    scaled //= 257
+    return PIL.Image.fromarray(scaled.astype(np.uint8)), "16-bit scaled"
 
 
 def _split_alpha(image: PIL.Image.Image) -> tuple[PIL.Image.Image, PIL.Image.Image | None]:

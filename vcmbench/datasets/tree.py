@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import IO
 
 from fsspec.core import url_to_fs
@@ -53,8 +54,11 @@ class Tree:
 
     def read(self, path: str) -> bytes:
         """Return a file's bytes; raise `OSError` when it cannot be read."""
+        full = self._full(path)
+        if self._local and not stat.S_ISREG(Path(full).stat().st_mode):  # a pipe would be waited for, a device read for ever
+            raise FileNotFoundError(f"{path} is not a regular file")
         try:
-            return bytes(self._filesystem.cat_file(self._full(path)))
+            return bytes(self._filesystem.cat_file(full))
         except OSError:
             raise
         except Exception as error:  # a remote file system raises what its client library raises
@@ -88,7 +92,7 @@ class Tree:
 
 def _walk(folder: str, prefix: str, ancestors: set[str]) -> Iterator[str]:
     with os.scandir(folder) as entries:
-        visible = [(entry.name, entry.is_dir()) for entry in entries if not entry.name.startswith(".")]
+        visible = [(entry.name, _is_folder(entry)) for entry in entries if not entry.name.startswith(".")]
     for name, is_folder in sorted(visible, key=lambda found: f"{found[0]}/" if found[1] else found[0]):
         if not is_folder:
             if _is_image(name):
@@ -97,6 +101,13 @@ def _walk(folder: str, prefix: str, ancestors: set[str]) -> Iterator[str]:
         real = os.path.realpath(f"{folder}/{name}")
         if real not in ancestors:
             yield from _walk(f"{folder}/{name}", f"{prefix}{name}/", ancestors | {real})
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads to itself, say: whoever reads it will learn why it cannot be read
+        return False
 
 
 def _is_image(path: str) -> bool:

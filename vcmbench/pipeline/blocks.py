@@ -73,16 +73,16 @@ class BlockPool:
             block.close()
 
 
-def open_block(block: BlockName) -> Image:
-    """Return, in a codec process, the images of a block made by the worker."""
-    return _opened(block)[:]
+def open_block(block: BlockName, *, writable: bool) -> Image:
+    """Return, in a codec process, the images of a block made by the worker; not even native code can write otherwise."""
+    return _opened(block, writable)[:]
 
 
 @cache
-def _opened(block: BlockName) -> Image:
+def _opened(block: BlockName, writable: bool) -> Image:
     descriptor = os.open(block.path, os.O_RDWR)
     try:
-        return _map(descriptor, block.shape)
+        return _map(descriptor, block.shape, mmap.ACCESS_WRITE if writable else mmap.ACCESS_READ)
     finally:
         os.close(descriptor)
 
@@ -95,5 +95,5 @@ def _anonymous_file() -> tuple[int, str]:
     return tempfile.mkstemp(prefix="vcmbench-block-")
 
 
-def _map(descriptor: int, shape: tuple[int, int, int, int]) -> Image:
-    return np.frombuffer(mmap.mmap(descriptor, int(np.prod(shape))), np.uint8).reshape(shape)
+def _map(descriptor: int, shape: tuple[int, int, int, int], access: int = mmap.ACCESS_WRITE) -> Image:
+    return np.frombuffer(mmap.mmap(descriptor, int(np.prod(shape)), access=access), np.uint8).reshape(shape)

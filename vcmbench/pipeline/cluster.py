@@ -23,12 +23,20 @@ import ray._private.services
 import ray.util
 from ray.exceptions import RayActorError, RayTaskError
 
-from vcmbench.interfaces import UsageError
+from vcmbench.interfaces import StorageError, UsageError
 from vcmbench.pipeline.driver import Resources, share
 from vcmbench.pipeline.plan import ShardWork
-from vcmbench.pipeline.worker import ShardResult, Worker, WorkerJob
+from vcmbench.pipeline.worker import ShardResult, Worker
+from vcmbench.pipeline.worker_job import WorkerJob
 
-ATTEMPTS = 3
+logger = logging.getLogger(__name__)
+
+ATTEMPTS = 4
+TOGETHER = 2
+"""Attempts at a shard as a whole; in the others its images are computed one by one, in processes that may die."""
+SILENT_SECONDS = 600
+"""A worker that does not answer for so long holds Python's lock and will perhaps never give it back."""
+LONELY_SECONDS = 60
 POLL_SECONDS = 0.5
 CLOSE_SECONDS = 10
 KNOCK_SECONDS = 10
@@ -138,6 +146,14 @@ def _loopback(*_: object, **__: object) -> str:
     return "127.0.0.1"
 
 
+@dataclass(frozen=True)
+class _Pulse:
+    """What a worker answers while it runs a shard."""
+
+    done: int
+    is_overdue: bool
+
+
 class _Actor:
     """A worker in a Ray actor; it is made by the first shard, so that a restarted actor makes its own."""
 
@@ -145,26 +161,30 @@ class _Actor:
         self._job = job
         self._worker: Worker | None = None
         self._running = threading.Lock()
-        # A codec process imports its parent's main module, and Ray's would bring all of Ray into each.
-        del sys.modules["__main__"].__file__
 
     def run(self, work: ShardWork) -> ShardResult:
         with self._running:  # the driver may have lost sight of this actor while it ran another shard
+            if work.isolated:
+                self.close()
             if self._worker is None:
-                self._worker = Worker(self._job)
+                self._worker = Worker(self._job, isolated=work.isolated)
             try:
                 return self._worker.run(work)
             except Exception:
                 self.close()  # the next shard gets a worker without this one's history
                 raise
+            finally:
+                if work.isolated:
+                    self.close()
 
     def close(self) -> None:
         worker, self._worker = self._worker, None
         if worker is not None:
             worker.close()
 
-    def done(self) -> int:
-        return self._worker.done if self._worker else 0
+    def pulse(self) -> _Pulse:
+        worker = self._worker
+        return _Pulse(worker.done, worker.is_overdue) if worker else _Pulse(0, is_overdue=False)
 
 
 class RayExecutor:
@@ -187,22 +207,21 @@ class RayExecutor:
             num_gpus=self._layout.gpus,
             max_restarts=-1,
             max_task_retries=0,  # a lost shard is given out again here, which Ray's own retries have been seen to hang on
-            max_concurrency=2,  # `done` is answered while `run` runs
+            max_concurrency=2,  # `pulse` is answered while `run` runs
         )
         return remote.remote(job)
 
 
 def _share_out(actors: Sequence[Any], works: Sequence[ShardWork], progress: Callable[[int], None]) -> Iterator[ShardResult]:
     """Keep one shard in flight for each actor that is there; a shard that was lost goes to the end of the queue."""
-    waiting = deque(works)
-    losses: Counter[int] = Counter()
-    idle, absent = list[Any](), list(actors)
+    queue = _Queue(works)
+    crew = _Crew(actors)
     running: dict[Any, tuple[Any, ShardWork]] = {}
     results: list[ShardResult] = []
     finished = 0
-    while waiting or running or results:
-        while waiting and idle:
-            actor, work = idle.pop(), waiting.popleft()
+    while queue.waiting or running or results:
+        while queue.waiting and crew.idle:
+            actor, work = crew.idle.pop(), queue.waiting.popleft()
             running[actor.run.remote(work)] = actor, work
         yield from results  # committed while the next shards are computed
         results.clear()
@@ -210,26 +229,88 @@ def _share_out(actors: Sequence[Any], works: Sequence[ShardWork], progress: Call
             actor, work = running.pop(reference)
             result = _result(reference)
             if isinstance(result, ShardResult):
-                idle.append(actor)
+                crew.idle.append(actor)
                 finished += work.size
                 results.append(result)
-                continue
-            absent.append(actor)
-            waiting.append(_once_more(work, losses, result))
-        done = {actor: _done(actor) for actor in actors}
-        progress(finished + sum(min(done[actor] or 0, work.size) for actor, work in running.values()))
+            else:
+                crew.absent.append(actor)
+                queue.put_back(work, result)
+        crew.listen(busy=[actor for actor, _ in running.values()])
+        progress(finished + sum(min(crew.done(actor), work.size) for actor, work in running.values()))
+    queue.raise_for_lost()
+
+
+class _Queue:
+    """The shards that wait for an actor, and those that were given up."""
+
+    def __init__(self, works: Sequence[ShardWork]) -> None:
+        self.waiting = deque(works)
+        self._losses: Counter[int] = Counter()
+        self._lost: dict[int, Exception] = {}
+
+    def put_back(self, work: ShardWork, problem: Exception) -> None:
+        """Queue a shard for another attempt, in the next generation since the lost worker may yet write its file."""
+        self._losses[work.shard] += 1
+        attempts = self._losses[work.shard]
+        if attempts == ATTEMPTS:
+            self._lost[work.shard] = problem
+        else:
+            self.waiting.append(replace(work, generation=work.generation + 1, isolated=attempts >= TOGETHER))
+
+    def raise_for_lost(self) -> None:
+        """Raise `RuntimeError` for shards that were given up."""
+        if self._lost:
+            shard, problem = next(iter(self._lost.items()))
+            others = f", and {len(self._lost) - 1} more shards" if len(self._lost) > 1 else ""
+            raise RuntimeError(
+                f"shard {shard} was not finished in {ATTEMPTS} attempts: {type(problem).__name__}: {problem}{others}; "
+                "the other shards are stored, and the same command tries these again"
+            ) from problem
+
+
+class _Crew:
+    """Which actors are there, which are idle, and how far each has come."""
+
+    def __init__(self, actors: Sequence[Any]) -> None:
+        self.idle: list[Any] = []
+        self.absent = list(actors)
+        self._actors = actors
+        self._pulses: dict[Any, _Pulse | None] = {}
+        self._heard = dict.fromkeys(actors, time.monotonic())
+        self._lonely_since: float | None = time.monotonic()
+
+    def done(self, actor: Any) -> int:
+        """The images × settings of its shard that an actor has finished, as far as it was heard of."""
+        pulse = self._pulses[actor]
+        return pulse.done if pulse else 0
+
+    def listen(self, busy: Collection[Any]) -> None:
+        """Hear every actor; those that have come are idle, and those that hang at their shard are killed and restarted."""
+        now = time.monotonic()
+        for actor in self._actors:
+            self._pulses[actor] = pulse = _pulse(actor)
+            if pulse:
+                self._heard[actor] = now
+        for actor in busy:
+            pulse = self._pulses[actor]
+            if (pulse and pulse.is_overdue) or now - self._heard[actor] > SILENT_SECONDS:
+                self._heard[actor] = now
+                ray.kill(actor, no_restart=False)
         # An actor that starts, waits for a node, or finds no room on any, would fail or keep the shard it is given.
-        idle += [actor for actor in absent if done[actor] is not None]
-        absent = [actor for actor in absent if done[actor] is None]
+        self.idle += [actor for actor in self.absent if self._pulses[actor]]
+        self.absent = [actor for actor in self.absent if not self._pulses[actor]]
+        self._complain(now)
 
-
-def _once_more(work: ShardWork, losses: Counter[int], problem: Exception) -> ShardWork:
-    """The shard for another attempt, in the next generation since the lost worker may yet write its file."""
-    losses[work.shard] += 1
-    if losses[work.shard] == ATTEMPTS:
-        reason = f"{type(problem).__name__}: {problem}"
-        raise RuntimeError(f"shard {work.shard} was not finished in {ATTEMPTS} attempts: {reason}") from problem
-    return replace(work, generation=work.generation + 1)
+    def _complain(self, now: float) -> None:
+        if len(self.absent) < len(self._actors):
+            self._lonely_since = None
+        elif self._lonely_since is None:
+            self._lonely_since = now
+        elif now - self._lonely_since > LONELY_SECONDS:
+            logger.warning(
+                "no worker has found a place on the cluster for %d s: others use it, or its nodes are gone", LONELY_SECONDS
+            )
+            self._lonely_since = now
 
 
 def _finished(running: Collection[Any]) -> list[Any]:
@@ -248,7 +329,7 @@ def _result(reference: Any) -> Any:
     except RayActorError as death:
         return _unless_it_cannot_start(death)
     except RayTaskError as error:
-        if isinstance(error.cause, UsageError):
+        if isinstance(error.cause, UsageError | StorageError):
             raise error.cause from error
         return error.cause
 
@@ -260,15 +341,16 @@ def _end(actors: Sequence[Any]) -> None:
         ray.kill(actor)
 
 
-def _done(actor: Any) -> int | None:
-    """The images × settings of its shard that an actor has finished; None when it does not answer."""
+def _pulse(actor: Any) -> _Pulse | None:
+    """What an actor answers; None when it does not."""
     try:
-        return int(ray.get(actor.done.remote(), timeout=POLL_SECONDS))
+        pulse: _Pulse = ray.get(actor.pulse.remote(), timeout=POLL_SECONDS)
     except TimeoutError:
         return None
     except RayActorError as death:
         _unless_it_cannot_start(death)
         return None
+    return pulse
 
 
 def _unless_it_cannot_start(death: RayActorError) -> RayActorError:

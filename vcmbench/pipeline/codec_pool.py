@@ -2,36 +2,43 @@
 
 A codec is anybody's native code: it may raise, hang, crash or eat memory. So one task, a batch of images × one setting, runs
 in a process of its own; when that process dies or a time limit passes, the batch is tried again image by image, and only
-the culprit becomes a failure.
+the culprit becomes a failure. An image is blamed for the death of a process only if that has done nothing but this image.
 """
 
 from __future__ import annotations
 
-import signal
-from collections import Counter
-from collections.abc import Callable, Sequence
+import math
+from collections import defaultdict
+from collections.abc import Sequence
 from concurrent.futures import Future
-from typing import Generic, TypeVar
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
 
 from vcmbench.datasets.prepare import Preparation
 from vcmbench.interfaces import Codec, Dataset
 from vcmbench.pipeline.blocks import BlockName
 from vcmbench.pipeline.coding import Coded, Failure, Loaded, Source, code_images, load_images
-from vcmbench.pipeline.processes import ProcessDied, ProcessPool, Result, TaskFailed
+from vcmbench.pipeline.memory import total_memory
+from vcmbench.pipeline.processes import ProcessDied, ProcessPool, TaskFailed
 
 Outcome = TypeVar("Outcome")
 
 QUARANTINE = 10
 """After so many images in a row that ended its process, a setting is no longer tried in this worker."""
 
+LEAST_MEMORY = 2 * 2**30
+"""Bytes that a process may have even where there is less for each; the largest image that is read, 100 megapixels of 16
+bits, takes most of it."""
+
 
 class CodecPool:
     """Killable processes that read images into blocks and code blocks into blocks."""
 
-    def __init__(self, processes: int, time_limit: float) -> None:
+    def __init__(self, processes: int, time_limit: float, memory_limit: int | None = None) -> None:
+        """`time_limit` is in seconds for each image; `memory_limit` in bytes for each process, by default its share."""
         self._time_limit = time_limit
-        self._pool = ProcessPool(processes)
-        self._deaths: Counter[str] = Counter()
+        self._pool = ProcessPool(processes, memory_limit or max(total_memory() // processes, LEAST_MEMORY))
+        self._deaths: defaultdict[str, Deaths] = defaultdict(Deaths)
 
     def close(self) -> None:
         """End every process, whatever it is doing."""
@@ -42,76 +49,84 @@ class CodecPool:
     ) -> Pending[Loaded]:
         """Start reading images; the i-th lands in the i-th place of the block."""
 
-        def start(places: Sequence[int]) -> Future[list[Loaded | Failure]]:
+        def start(places: Sequence[int], *, fresh: bool) -> Future[list[Loaded | Failure]]:
             chosen = [sources[place] for place in places]
-            return self._schedule(len(places), load_images, dataset, chosen, places, preparation, target, self._time_limit)
+            task = dataset, chosen, places, preparation, target
+            return self._pool.schedule(self._time_limit, load_images, *task, fresh=fresh)
 
-        return Pending(start, len(sources), "reading the image", self._time_limit, Counter())
+        # However many files end their reader, the next one is another.
+        return Pending(start, [source.path for source in sources], Deaths(enough=math.inf))
 
     def code(self, codec: Codec, count: int, source: BlockName, target: BlockName) -> Pending[Coded]:
         """Start coding the first `count` images of a block; the decoded images land in the same places of the other."""
 
-        def start(places: Sequence[int]) -> Future[list[Coded | Failure]]:
-            return self._schedule(len(places), code_images, codec, places, source, target, self._time_limit)
+        def start(places: Sequence[int], *, fresh: bool) -> Future[list[Coded | Failure]]:
+            return self._pool.schedule(self._time_limit, code_images, codec, places, source, target, fresh=fresh)
 
-        return Pending(start, count, codec.variant, self._time_limit, self._deaths)
+        return Pending(start, [codec.variant] * count, self._deaths[codec.variant])
 
-    def _schedule(self, images: int, function: Callable[..., Result], *args: object) -> Future[Result]:
-        # The process ends itself when one image takes too long; this is for a process that cannot even do that.
-        return self._pool.schedule(images * 2 * self._time_limit + 30, function, *args)
+
+@dataclass
+class Deaths:
+    """How many images in a row ended their process, and whether the last of these deaths was a passing trouble."""
+
+    enough: float = QUARANTINE
+    in_a_row: int = 0
+    transient: bool = False
+
+    @property
+    def are_enough(self) -> bool:
+        """Whether there is no point in another."""
+        return self.in_a_row >= self.enough
+
+
+class Start(Protocol[Outcome]):
+    """Starts the images in these places of a batch, in a new process if `fresh`."""
+
+    def __call__(self, places: Sequence[int], *, fresh: bool) -> Future[list[Outcome | Failure]]:
+        """Give one outcome for each place."""
 
 
 class Pending(Generic[Outcome]):
     """A batch under way; `result` waits for it, and tries it image by image when its process died."""
 
-    def __init__(
-        self,
-        start: Callable[[Sequence[int]], Future[list[Outcome | Failure]]],
-        count: int,
-        what: str,
-        time_limit: float,
-        deaths: Counter[str],
-    ) -> None:
-        self._start, self._count, self._what, self._time_limit, self._deaths = start, count, what, time_limit, deaths
-        self._future = None if self._in_quarantine else start(range(count))
-
-    @property
-    def _in_quarantine(self) -> bool:
-        return self._deaths[self._what] >= QUARANTINE
+    def __init__(self, start: Start[Outcome], names: Sequence[str], deaths: Deaths) -> None:
+        """`names` has for each image what a failure is said of: the file, or the setting."""
+        self._start, self._names, self._deaths = start, names, deaths
+        self._future = None if deaths.are_enough else start(range(len(names)), fresh=False)
 
     def result(self) -> list[Outcome | Failure]:
         """One outcome for each image, in order."""
         try:
             if self._future is not None:
                 outcomes = self._future.result()
-                self._deaths[self._what] = 0
+                self._deaths.in_a_row = 0
                 return outcomes
-        except (ProcessDied, TaskFailed, TimeoutError):
+        except (ProcessDied, TaskFailed):
             pass
-        return [self._alone(place) for place in range(self._count)]
+        return [self._alone(place) for place in range(len(self._names))]
 
     def _alone(self, place: int) -> Outcome | Failure:
-        if self._in_quarantine:
-            return Failure(f"{self._what}: not tried, since its process died on {QUARANTINE} images in a row")
+        name = self._names[place]
+        if self._deaths.are_enough:
+            reason = f"{name}: not tried, since its process died on {QUARANTINE} images in a row"
+            return Failure(reason, self._deaths.transient)
         try:
-            outcome = self._start([place]).result()[0]
-        except (ProcessDied, TimeoutError) as death:
-            self._deaths[self._what] += 1
-            return Failure(f"{self._what}: {_cause_of_death(death, self._time_limit)}")
+            outcome = self._without_accomplice(place)
+        except ProcessDied as death:
+            self._deaths.in_a_row += 1
+            self._deaths.transient = death.transient
+            return Failure(f"{name}: {death}", death.transient)
         except TaskFailed as failure:
-            return Failure(f"{self._what}: {failure}")
-        self._deaths[self._what] = 0
+            return Failure(f"{name}: {failure}")
+        self._deaths.in_a_row = 0
         return outcome
 
-
-def _cause_of_death(death: ProcessDied | TimeoutError, time_limit: float) -> str:
-    if isinstance(death, TimeoutError):
-        return str(death)
-    exitcode = death.exitcode
-    if exitcode == -signal.SIGALRM:
-        return f"took longer than the time limit of {time_limit:g} s"
-    if exitcode == -signal.SIGKILL:
-        return "its process was killed, perhaps for want of memory"
-    if exitcode < 0:
-        return f"its process died ({signal.strsignal(-exitcode)})"
-    return f"its process ended itself with exit code {exitcode}"
+    def _without_accomplice(self, place: int) -> Outcome | Failure:
+        """Try again in a new process what may have died of what another task left in the old one."""
+        try:
+            return self._start([place], fresh=False).result()[0]
+        except ProcessDied as death:
+            if death.was_fresh:
+                raise
+        return self._start([place], fresh=True).result()[0]

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-import contextlib
+import errno
 import hashlib
-import signal
+import pickle
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
+import PIL
 
 from vcmbench.datasets.prepare import Preparation, prepare
 from vcmbench.interfaces import Codec, Dataset, Image, ImageError
 from vcmbench.pipeline.blocks import BlockName, open_block
+from vcmbench.pipeline.memory import is_want_of_memory
+from vcmbench.pipeline.processes import describe, message_of
 
 Box: TypeAlias = tuple[float, float, float, float]
+
+LASTING = (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError, PIL.UnidentifiedImageError)
+LASTING_NUMBERS = {errno.ELOOP, errno.ENAMETOOLONG}
+"""How an `OSError` says that a file will be no better next time; any other may be the network's or the disk's doing."""
 
 
 @dataclass(frozen=True)
@@ -29,10 +36,11 @@ class Source:
 
 @dataclass(frozen=True)
 class Loaded:
-    """One image that was read: its face box in the prepared pixels, and what was converted."""
+    """One image that was read: its face box in the prepared pixels, what was converted, and a hash of these pixels."""
 
     box: Box | None
     note: str
+    source_hash: str
 
 
 @dataclass(frozen=True)
@@ -51,84 +59,91 @@ class Failure:
     """One image, or image × setting, that could not be done."""
 
     reason: str
-
-
-@contextlib.contextmanager
-def _time_limit(seconds: float) -> Iterator[None]:
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+    transient: bool = False
+    """Whether trying again may help: the cause was a want of time or memory, or the way to the file."""
 
 
 def load_images(
-    dataset: Dataset,
-    sources: Sequence[Source],
-    places: Sequence[int],
-    preparation: Preparation,
-    target: BlockName,
-    time_limit: float,
-) -> list[Loaded | Failure]:
-    """Read and prepare each source into its place of the block; an exception becomes a `Failure`."""
-    images = open_block(target)
-    outcomes: list[Loaded | Failure] = []
+    dataset: Dataset, sources: Sequence[Source], places: Sequence[int], preparation: Preparation, target: BlockName
+) -> Iterator[Loaded | Failure]:
+    """Read and prepare each source into its place of the block; an exception becomes a `Failure`.
+
+    Raises `MemoryError`, in which the other images have no part.
+    """
+    images = open_block(target, writable=True)
     for source, place in zip(sources, places, strict=True):
-        with _time_limit(time_limit):
-            try:
-                prepared = prepare(dataset.read(source.path), source.box, preparation)
-            except (OSError, ImageError) as error:
-                outcomes.append(Failure(f"{source.path}: {error}"))
-                continue
-            except BaseException as error:  # noqa: BLE001  # a plug-in may raise anything, and not all of it can be pickled
-                outcomes.append(Failure(f"{source.path}: {type(error).__name__}: {error}"))
-                continue
-        images[place] = prepared.image
-        outcomes.append(Loaded(prepared.box, prepared.note))
-    return outcomes
+        yield _load_one(dataset, source, preparation, images[place])
 
 
-def code_images(
-    codec: Codec, places: Sequence[int], source: BlockName, target: BlockName, time_limit: float
-) -> list[Coded | Failure]:
-    """Code and decode the images in these places of a block into another; an exception becomes a `Failure`."""
-    originals, decoded = _read_only(open_block(source)), open_block(target)
-    outcomes: list[Coded | Failure] = []
+def _load_one(dataset: Dataset, source: Source, preparation: Preparation, target: Image) -> Loaded | Failure:
+    try:
+        data = dataset.read(source.path)
+    except BaseException as error:  # noqa: BLE001  # a plug-in may raise anything, and not all of it can be pickled
+        return _unread(source, error)
+    if not isinstance(data, bytes):
+        return Failure(f"{source.path}: read returned {_spell(data)} instead of bytes")
+    try:
+        prepared = prepare(data, source.box, preparation)
+    except BaseException as error:  # noqa: BLE001  # see above
+        return _unread(source, error)
+    target[:] = prepared.image
+    return Loaded(prepared.box, prepared.note, _hash(target.data))
+
+
+def _unread(source: Source, error: BaseException) -> Failure:
+    """What became of an image whose bytes could not be read or prepared."""
+    _raise_want_of_memory(error)
+    if isinstance(error, ImageError):
+        return Failure(f"{source.path}: {message_of(error)}")
+    if isinstance(error, OSError):
+        lasting = isinstance(error, LASTING) or error.errno in LASTING_NUMBERS
+        return Failure(f"{source.path}: {message_of(error)}", transient=not lasting)
+    return Failure(f"{source.path}: {describe(error)}")
+
+
+def code_images(codec: Codec, places: Sequence[int], source: BlockName, target: BlockName) -> Iterator[Coded | Failure]:
+    """Code and decode the images in these places of a block into another; an exception becomes a `Failure`.
+
+    Another copy of the codec decodes, so that nothing but the bitstream can tell it what was coded. Raises `MemoryError`,
+    in which the other images have no part.
+    """
+    originals, decoded = open_block(source, writable=False), open_block(target, writable=True)
+    decoder: Codec = pickle.loads(pickle.dumps(codec))  # noqa: S301  # the codec itself
     for place in places:
-        with _time_limit(time_limit):
-            outcomes.append(_code_one(codec, originals[place], decoded[place]))
-    return outcomes
+        yield _code_one(codec, decoder, originals[place], decoded[place])
 
 
-def _read_only(images: Image) -> Image:
-    """A view, so that a codec that scribbles on its input does not change what the other settings are given."""
-    view = images[:]
-    view.flags.writeable = False
-    return view
-
-
-def _code_one(codec: Codec, original: Image, target: Image) -> Coded | Failure:
+def _code_one(encoder: Codec, decoder: Codec, original: Image, target: Image) -> Coded | Failure:
     try:
         start = time.perf_counter()
-        bitstream = codec.encode(original)
-        encoded = time.perf_counter()
-        image = codec.decode(bitstream)
-        decoded = time.perf_counter()
+        bitstream = encoder.encode(original)
+        encode_ms = 1e3 * (time.perf_counter() - start)
+        if fault := _fault_of(encoder, bitstream):
+            return fault
+        start = time.perf_counter()
+        image = decoder.decode(bitstream)
+        decode_ms = 1e3 * (time.perf_counter() - start)
     except BaseException as error:  # noqa: BLE001  # a plug-in may raise anything, and not all of it can be pickled
-        return Failure(f"{codec.variant}: {type(error).__name__}: {error}")
-    return _keep(codec, original, bitstream, image, target, 1e3 * (encoded - start), 1e3 * (decoded - encoded))
+        _raise_want_of_memory(error)
+        return Failure(f"{encoder.variant}: {describe(error)}")
+    return _keep(encoder, bitstream, image, target, encode_ms, decode_ms)
+
+
+def _fault_of(codec: Codec, bitstream: object) -> Failure | None:
+    """What is wrong with a bitstream; of a type derived from bytes, it could carry more than its bytes."""
+    if type(bitstream) is not bytes or not bitstream:
+        return Failure(f"{codec.variant}: encode returned {_spell(bitstream)} instead of bytes")
+    return None
 
 
 def _keep(
-    codec: Codec, original: Image, bitstream: object, image: object, target: Image, encode_ms: float, decode_ms: float
+    codec: Codec, bitstream: bytes, image: object, target: Image, encode_ms: float, decode_ms: float
 ) -> Coded | Failure:
-    if not isinstance(bitstream, bytes) or not bitstream:
-        return Failure(f"{codec.variant}: encode returned {_spell(bitstream)} instead of bytes")
-    if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.shape != original.shape:
-        wanted = "×".join(map(str, original.shape))
+    if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.shape != target.shape:
+        wanted = "×".join(map(str, target.shape))
         return Failure(f"{codec.variant}: decode returned {_spell(image)} instead of a uint8 array of {wanted}")
     target[:] = image
-    return Coded(len(bitstream), encode_ms, decode_ms, _hash(bitstream), _hash(np.ascontiguousarray(image).data))
+    return Coded(len(bitstream), encode_ms, decode_ms, _hash(bitstream), _hash(target.data))
 
 
 def _hash(data: bytes | memoryview) -> str:
@@ -138,28 +153,52 @@ def _hash(data: bytes | memoryview) -> str:
 def _spell(value: object) -> str:
     if isinstance(value, np.ndarray):
         return f"a {value.dtype} array of {'×'.join(map(str, value.shape))}"
-    return "no bytes" if value == b"" else f"a {type(value).__name__}"
+    return "no bytes" if type(value) is bytes and not value else f"a {type(value).__name__}"
+
+
+def _raise_want_of_memory(error: BaseException) -> None:
+    """End the task for a want of memory: what fills it may have leaked, and would be missing for the next image, too."""
+    if is_want_of_memory(error):
+        raise MemoryError from error
 
 
 def code_batch(codec: Codec, originals: Image, target: Image) -> list[Coded | Failure]:
-    """Code and decode N×H×W×3 images at once in the worker, for networks; the times are the batch's, shared equally."""
-    count = len(originals)
-    originals = _read_only(originals)
+    """Code and decode N×H×W×3 images at once in the worker, for networks; the times are the batch's, shared equally.
+
+    A batch that fails, for want of memory or otherwise, is tried again image by image.
+    """
+    originals = originals[:]
+    originals.flags.writeable = False  # a codec that scribbles on its input must not change what the others are given
     try:
-        start = time.perf_counter()
-        bitstreams = list(codec.encode_batch(list(originals)))
-        encoded = time.perf_counter()
-        images = list(codec.decode_batch(bitstreams))
-        decoded = time.perf_counter()
-    except Exception as error:  # noqa: BLE001  # a plug-in may raise anything
-        if count == 1:
-            return [Failure(f"{codec.variant}: {type(error).__name__}: {error}")]
-        return [code_batch(codec, originals[i : i + 1], target[i : i + 1])[0] for i in range(count)]
-    if len(bitstreams) != count or len(images) != count:
-        reason = f"{codec.variant}: {len(bitstreams)} bitstreams and {len(images)} images came back for {count} images"
-        return [Failure(reason)] * count
-    encode_ms, decode_ms = 1e3 * (encoded - start) / count, 1e3 * (decoded - encoded) / count
-    return [
-        _keep(codec, original, bitstream, image, place, encode_ms, decode_ms)
-        for original, bitstream, image, place in zip(originals, bitstreams, images, target, strict=True)
-    ]
+        return _code_together(codec, originals, target)
+    except KeyboardInterrupt:  # in the worker, it is the user's
+        raise
+    except BaseException as error:  # noqa: BLE001  # a plug-in may raise anything
+        failure = Failure(f"{codec.variant}: {describe(error)}", transient=is_want_of_memory(error))
+    if len(originals) == 1:
+        return [failure]
+    # Not in the handler: the exception would keep the tensors of the whole batch in memory.
+    return [code_batch(codec, originals[i : i + 1], target[i : i + 1])[0] for i in range(len(originals))]
+
+
+def _code_together(codec: Codec, originals: Image, target: Image) -> list[Coded | Failure]:
+    count = len(originals)
+    start = time.perf_counter()
+    bitstreams = list(codec.encode_batch(list(originals)))
+    encode_ms = 1e3 * (time.perf_counter() - start) / count
+    if len(bitstreams) != count:
+        return [Failure(f"{codec.variant}: encode_batch returned {len(bitstreams)} bitstreams for {count} images")] * count
+    faults = [_fault_of(codec, bitstream) for bitstream in bitstreams]
+    sound = [place for place, fault in enumerate(faults) if fault is None]
+    if not sound:
+        return [fault for fault in faults if fault is not None]
+    start = time.perf_counter()
+    images = list(codec.decode_batch([bitstreams[place] for place in sound]))
+    decode_ms = 1e3 * (time.perf_counter() - start) / len(sound)
+    if len(images) != len(sound):
+        return [Failure(f"{codec.variant}: decode_batch returned {len(images)} images for {len(sound)} bitstreams")] * count
+    kept = (
+        _keep(codec, bitstreams[place], image, target[place], encode_ms, decode_ms)
+        for place, image in zip(sound, images, strict=True)
+    )
+    return [fault or next(kept) for fault in faults]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,12 +12,15 @@ import yaml
 
 from vcmbench import registry
 from vcmbench.datasets.selection import select
-from vcmbench.interfaces import UsageError
+from vcmbench.interfaces import Superseded, UsageError
 from vcmbench.pipeline.environment import environment
-from vcmbench.pipeline.plan import ShardWork, plan
+from vcmbench.pipeline.lease import Lease, held, taken_over
+from vcmbench.pipeline.plan import Retry, ShardWork, plan
 from vcmbench.pipeline.task import Task
-from vcmbench.pipeline.worker import ShardResult, WorkerJob
-from vcmbench.results import CONFIG, MANIFEST, Index, MetricRecord, RunDirectory, SettingRecord
+from vcmbench.pipeline.worker import ShardResult
+from vcmbench.pipeline.worker_job import WorkerJob
+from vcmbench.results import CONFIG, INDEX, MANIFEST, Index, MetricRecord, RunDirectory, SettingRecord
+from vcmbench.storage import UNFINISHED
 
 GROWING = ("limit",)
 """Keys of the data set that a later job may change, since a larger one only appends images."""
@@ -50,6 +54,46 @@ class Executor(Protocol):
         """Yield each shard's result; `progress` is told the images × settings finished so far."""
 
 
+@dataclass(frozen=True)
+class Survey:
+    """What a run directory holds, and what the job asks of it; nothing was written."""
+
+    task: Task
+    directory: RunDirectory
+    index: Index
+    """What is asked for now, with the shards that are stored; one whose file is gone is computed again."""
+    begun: bool
+    grows: bool
+    """Whether the manifest must be written or appended to."""
+    files: frozenset[str]
+    """Everything in the folder of shard files."""
+
+    def shard_sizes(self) -> dict[int, int]:
+        """Shard → its number of images, as the manifest says or will say."""
+        sizes = self.directory.shard_sizes() if self.begun else {}
+        if self.grows:
+            images = sum(batch.num_rows for batch in select(self.task.dataset.images(), self.task.selection))
+            first, new = max(sizes, default=-1) + 1, images - sum(sizes.values())
+            full, rest = divmod(new, self.task.shard_size)
+            sizes |= dict.fromkeys(range(first, first + full), self.task.shard_size)
+            sizes |= {first + full: rest} if rest else {}
+        return sizes
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run directory that this driver holds, with manifest and index as the job asks."""
+
+    task: Task
+    directory: RunDirectory
+    index: Index
+    lease: Lease
+
+    def missing_work(self, retry: Retry | None = None) -> list[ShardWork]:
+        """What the run still needs, shard by shard."""
+        return plan(self.directory.shard_sizes(), self.index, retry)
+
+
 @dataclass
 class Outcome:
     """How a run ended."""
@@ -59,71 +103,119 @@ class Outcome:
     """Images × settings coded by this call; 0 when nothing was missing."""
     seconds: dict[str, float] = field(default_factory=dict)
     not_deterministic: set[str] = field(default_factory=set)
+    replaced: list[str] = field(default_factory=list)
+    """Images that are no longer those which the stored rows were computed from."""
 
 
-def open_run(task: Task) -> tuple[RunDirectory, Index]:
-    """Make or reopen the run directory: manifest, resolved job and an index of what is asked for now.
-
-    Raises `UsageError` when the job contradicts what the directory was begun with.
-    """
-    run = RunDirectory(task.out)
-    stored = run.read_index()
-    before = _stored_job(run)
+def survey(task: Task) -> Survey:
+    """Look at a run directory; raise `UsageError` when the job contradicts what it was begun with."""
+    directory = RunDirectory(task.out)
+    stored = directory.read_index()
+    before = _stored_job(directory)
     if before is not None:
-        _refuse_contradiction(before, task, run)
-        if not run.exists(MANIFEST):
-            raise UsageError(f"{run.path(MANIFEST)} is missing; restore it, or choose another `out`")
-    if before is None or _grown(before, task):
-        # A manifest without a job is what a run left that was killed here; nothing was computed from it.
-        images = select(task.dataset.images(), task.selection)
-        run.write_manifest(images, task.shard_size, append=before is not None)
-    run.write(CONFIG, yaml.safe_dump(dict(task.resolved), sort_keys=False, allow_unicode=True).encode())
+        _refuse_contradiction(before, task, directory)
+        if not directory.exists(MANIFEST):
+            raise UsageError(f"{directory.path(MANIFEST)} is missing; restore it, or choose another `out`")
+    files = frozenset(directory.names("results"))
+    shards = stored.shards if stored else {}
     index = Index(
         name=task.name,
         notice=task.dataset.notice,
         settings=tuple(SettingRecord.of(codec, task.preparation.identity) for codec in task.codecs),
         metrics=tuple(MetricRecord.of(metric()) for metric in task.metrics),
         cell_sets=stored.cell_sets if stored else {},
-        shards=stored.shards if stored else {},
+        shards={shard: record for shard, record in shards.items() if record.file in files},
     )
-    run.write_index(index)
-    return run, index
+    # A manifest without a job is what a run left that was killed here; nothing was computed from it.
+    return Survey(
+        task, directory, index, begun=before is not None, grows=before is None or _grown(before, task), files=files
+    )
+
+
+@contextlib.contextmanager
+def open_run(task: Task) -> Iterator[Run]:
+    """Hold the run directory while the block runs, and make manifest, resolved job and index those of the job.
+
+    Raises `UsageError` when the job contradicts what the directory was begun with, or another driver holds it.
+    """
+    if survey(task).grows:
+        next(task.dataset.images(), None)  # a data set that is not there is told before anything is written
+    with held(RunDirectory(task.out)) as lease:
+        _delete_unfinished(RunDirectory(task.out))
+        found = survey(task)
+        directory = found.directory
+        if found.grows:
+            images = select(task.dataset.images(), task.selection)
+            directory.write_manifest(images, task.shard_size, append=found.begun)
+        directory.write(CONFIG, yaml.safe_dump(dict(task.resolved), sort_keys=False, allow_unicode=True).encode())
+        index = found.index.model_copy(update={"writer": lease.token})
+        directory.write_index(index)
+        for file in found.files - {record.file for record in index.shards.values()}:
+            directory.delete(file)  # a former generation, or what a killed run left
+        yield Run(task, directory, index, lease)
 
 
 def converge(
-    task: Task,
-    run: RunDirectory,
-    index: Index,
+    run: Run,
     works: Sequence[ShardWork],
     resources: Resources,
     execute: Executor,
     progress: Callable[[int], None],
 ) -> Outcome:
-    """Compute every missing cell; each finished shard is committed to the index before the next is awaited."""
-    outcome = Outcome(index)
+    """Compute every missing cell; each finished shard is committed to the index before the next is awaited.
+
+    Raises `Superseded` as soon as another driver is seen to have taken the run over.
+    """
+    outcome = Outcome(run.index)
     if works:
         # The report shows the provenance, and a tracking URI may hold a password.
-        job = {key: value for key, value in task.resolved.items() if key != "mlflow"}
-        run.write_provenance({"environment": environment(), "job": job})
-    for result in execute(worker_job(task, index, resources), works, progress):
-        if not run.exists(result.file):
-            raise UsageError(
-                f"{run.path(result.file)} was stored by a worker but is not here; put `out` where all nodes see it"
-            )
-        outcome.index = outcome.index.with_shard(result.shard, result.file, result.generation, result.cells)
-        run.write_index(outcome.index)
-        outcome.computed += result.size
-        outcome.not_deterministic |= set(result.not_deterministic)
-        for stage, seconds in result.seconds.items():
-            outcome.seconds[stage] = outcome.seconds.get(stage, 0.0) + seconds
+        job = {key: value for key, value in run.task.resolved.items() if key != "mlflow"}
+        run.directory.write_provenance({"environment": environment(), "job": job})
+
+    def show(done: int) -> None:
+        run.lease.check()
+        progress(done)
+
+    for result in execute(worker_job(run, resources), works, show):
+        _commit(run, outcome, result)
     return outcome
 
 
-def worker_job(task: Task, index: Index, resources: Resources) -> WorkerJob:
-    """What every worker of this task is told."""
+def _commit(run: Run, outcome: Outcome, result: ShardResult) -> None:
+    if not run.directory.exists(result.file):
+        if not run.directory.exists(INDEX):
+            raise Superseded(taken_over(run.directory))
+        raise UsageError(
+            f"{run.directory.path(result.file)} was stored by a worker but is not here; put `out` where all nodes see it"
+        )
+    outcome.index = outcome.index.with_shard(
+        result.shard, result.file, result.generation, result.cells, result.errors, result.transient
+    )
+    try:
+        run.directory.write_index(outcome.index)
+    except Superseded as loss:
+        raise Superseded(taken_over(run.directory)) from loss
+    outcome.computed += result.size
+    outcome.not_deterministic |= set(result.not_deterministic)
+    outcome.replaced += result.replaced
+    for stage, seconds in result.seconds.items():
+        outcome.seconds[stage] = outcome.seconds.get(stage, 0.0) + seconds
+
+
+def _delete_unfinished(directory: RunDirectory) -> None:
+    """Delete the manifest that a killed run had begun to write, before this run writes anything in the same way."""
+    for file in directory.names(""):
+        if file.endswith(UNFINISHED):
+            directory.delete(file)
+
+
+def worker_job(run: Run, resources: Resources) -> WorkerJob:
+    """What every worker of this run is told."""
+    task = run.task
     return WorkerJob(
-        run_url=RunDirectory(task.out).absolute_url,
-        index=index,
+        run_url=run.directory.absolute_url,
+        writer=run.lease.token,
+        index=run.index,
         dataset=task.dataset,
         preparation=task.preparation,
         codecs=task.codecs,
@@ -139,11 +231,6 @@ def worker_job(task: Task, index: Index, resources: Resources) -> WorkerJob:
 def batch_of(batch_size: int, side: int) -> int:
     """How many images of that side take the memory of so many of `BATCH_SIDE`; not more of smaller ones."""
     return max(1, min(batch_size, batch_size * BATCH_SIDE**2 // side**2))
-
-
-def missing_work(run: RunDirectory, index: Index) -> list[ShardWork]:
-    """What the run still needs, shard by shard."""
-    return plan(run.shard_sizes(), index)
 
 
 def _stored_job(run: RunDirectory) -> dict[str, Any] | None:

@@ -21,6 +21,7 @@ DEPENDENCIES = (
     "numpy",
     "pandas",
     "pillow",
+    "psutil",
     "pyarrow",
     "pydantic",
     "pyyaml",
@@ -32,6 +33,7 @@ DEPENDENCIES = (
     "resmem",
     "torchvision",
     "s3fs",
+    "botocore",
 )
 """The direct dependencies, optional ones included. They are spelled out because code that Ray ships to a worker is not
 installed there and has no metadata to read them from."""

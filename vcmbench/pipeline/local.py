@@ -12,7 +12,8 @@ import torch
 from vcmbench.interfaces import UsageError
 from vcmbench.pipeline.driver import Resources, share
 from vcmbench.pipeline.plan import ShardWork
-from vcmbench.pipeline.worker import ShardResult, Worker, WorkerJob
+from vcmbench.pipeline.worker import ShardResult, Worker
+from vcmbench.pipeline.worker_job import WorkerJob
 
 POLL_SECONDS = 0.5
 

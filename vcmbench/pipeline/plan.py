@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
-from vcmbench.results import Cells, Index
+from vcmbench.results import Cells, Index, ShardRecord
 
 Lacking: TypeAlias = dict[str, tuple[str, ...]]
 """Setting key → the keys of the metrics it must be scored with; none where it must only be coded."""
+
+Retry: TypeAlias = Literal["errors", "transient"]
+"""Which stored rows to try again: all that failed, or those whose reason may pass."""
 
 
 @dataclass(frozen=True)
@@ -20,15 +23,20 @@ class ShardWork:
     images: int
     generation: int
     missing: Lacking
+    retry: Retry | None = None
+    again: int = 0
+    """The number of stored rows to try again."""
+    isolated: bool = False
+    """Whether to compute each image in a process of its own, to find the one that ends its worker."""
 
     @property
     def size(self) -> int:
         """The number of images × settings to code."""
-        return self.images * len(self.missing)
+        return self.images * len(self.missing) + self.again
 
 
-def plan(shard_sizes: Mapping[int, int], index: Index) -> list[ShardWork]:
-    """Return the work of every shard that lacks a cell, in order."""
+def plan(shard_sizes: Mapping[int, int], index: Index, retry: Retry | None = None) -> list[ShardWork]:
+    """Return the work of every shard that lacks a cell, or has rows to try again, in order."""
     work = []
     missing_of: dict[str | None, Lacking] = {}  # few distinct states among many shards
     for shard, images in sorted(shard_sizes.items()):
@@ -36,8 +44,10 @@ def plan(shard_sizes: Mapping[int, int], index: Index) -> list[ShardWork]:
         state = record.cells if record else None
         if state not in missing_of:
             missing_of[state] = missing_cells(index.wanted, index.cells(shard))
-        if missing_of[state]:
-            work.append(ShardWork(shard, images, record.generation + 1 if record else 1, missing_of[state]))
+        again = _failed_rows(record, index, retry) if record and retry else 0
+        if missing_of[state] or again:
+            generation = record.generation + 1 if record else 1
+            work.append(ShardWork(shard, images, generation, missing_of[state], retry if again else None, again))
     return work
 
 
@@ -50,3 +60,8 @@ def missing_cells(wanted: Cells, stored: Cells) -> Lacking:
         if lacking or setting not in stored:
             missing[setting] = tuple(lacking)
     return missing
+
+
+def _failed_rows(record: ShardRecord, index: Index, retry: Retry) -> int:
+    failed = record.transient if retry == "transient" else record.errors
+    return sum(failed.get(setting.key, 0) for setting in index.settings)

@@ -2,51 +2,36 @@
 
 from __future__ import annotations
 
-import ctypes
-import platform
 import time
-from collections import deque
+from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeAlias
 
 import pyarrow as pa
-import torch
 
-from vcmbench import registry
-from vcmbench.datasets.prepare import Preparation
-from vcmbench.interfaces import Codec, Dataset, Metric, UsageError
-from vcmbench.pipeline.codec_pool import CodecPool
+from vcmbench.interfaces import StorageError
+from vcmbench.pipeline.engine import Engine, ThreadedEngine
+from vcmbench.pipeline.isolation import IsolatedEngine
 from vcmbench.pipeline.plan import Lacking, ShardWork
-from vcmbench.pipeline.rows import Row, differing_settings, make_row, merge_rows, not_deterministic, without_superseded
-from vcmbench.pipeline.scoring import score_batch
-from vcmbench.pipeline.stream import CodingStream, Decoded, ManifestRow, Unreadable
-from vcmbench.results import Cells, Index, MetricRecord, RunDirectory, SettingRecord, row_schema, table_of
+from vcmbench.pipeline.rows import (
+    Row,
+    count_failed,
+    failed,
+    merge_rows,
+    not_deterministic,
+    recovered,
+    replaced_images,
+    retry_rows,
+    without_superseded,
+)
+from vcmbench.pipeline.stream import ManifestRow
+from vcmbench.pipeline.worker_job import WorkerJob
+from vcmbench.results import MANIFEST, Cells, Index, RunDirectory, row_schema, table_of
 
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
-"""Parameters of mallopt, from glibc's malloc.h."""
-
-
-@dataclass(frozen=True)
-class WorkerJob:
-    """All a worker needs to know; it can be pickled and sent to another machine."""
-
-    run_url: str
-    index: Index
-    dataset: Dataset
-    preparation: Preparation
-    codecs: tuple[Codec, ...]
-    """In the order of the index's settings."""
-    metrics: tuple[str, ...]
-    """As `module:Class`, in the order of the index's metrics."""
-    device: str
-    processes: int
-    threads: int
-    """How many batches are scored side by side."""
-    batch_size: int
-    time_limit: float
+Places: TypeAlias = dict[str, set[str]]
+"""Setting key → names of images."""
 
 
 @dataclass(frozen=True)
@@ -57,34 +42,33 @@ class ShardResult:
     generation: int
     file: str
     cells: Cells
+    errors: dict[str, int]
+    """Setting key → its number of error rows, and of rows that lack a value for a reason that may pass."""
+    transient: dict[str, int]
+    """The same, but only those of which the reason may pass."""
     size: int
     seconds: Mapping[str, float]
     """Stage → seconds: "read" the stored state, "compute" (load, code and score, which overlap), "write" the new file."""
     not_deterministic: tuple[str, ...]
     """Variants that coded an image to other bytes or pixels than are stored."""
+    replaced: tuple[str, ...]
+    """Images that are no longer those which the stored rows were computed from."""
 
 
 class Worker:
     """Loads each network once, keeps its codec processes, and does one shard after the other."""
 
-    def __init__(self, job: WorkerJob) -> None:
-        """Raise `UsageError` when this machine's codecs or metrics are not those of the driver."""
-        _keep_freed_memory()
-        # Threads score batches side by side instead of sharing each operation: torch's own threads wait for each other in
-        # busy loops, which take the cores from the codec processes.
-        torch.set_num_threads(1)
-        self.done = 0
-        """Images × settings of the shard under way that are finished, those coded twice counted twice."""
+    def __init__(self, job: WorkerJob, *, isolated: bool = False) -> None:
+        """Raise `UsageError` when this machine's codecs or metrics are not those of the driver.
+
+        An isolated worker outlives any codec or metric, and is slow.
+        """
         self._job = job
         self._run = RunDirectory(job.run_url)
-        self._settings = {setting.key: setting for setting in job.index.settings}
-        self._codecs = dict(zip(self._settings, _checked_codecs(job), strict=True))
-        self._metrics = dict(zip([metric.key for metric in job.index.metrics], _loaded_metrics(job), strict=True))
-        self._scorers = ThreadPoolExecutor(job.threads, thread_name_prefix="score")
-        self._pool = CodecPool(job.processes, job.time_limit)
-        self._stream = CodingStream(
-            self._pool, job.dataset, job.preparation, job.device, job.batch_size, ahead=2 * job.processes
-        )
+        self._metrics = tuple(metric.key for metric in job.index.metrics)
+        self._columns = {metric.key: tuple(metric.columns) for metric in job.index.metrics}
+        self._engine: Engine = IsolatedEngine(job) if isolated else ThreadedEngine(job)
+        self._before = 0
 
     def __enter__(self) -> Self:
         return self
@@ -92,18 +76,31 @@ class Worker:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
+    @property
+    def done(self) -> int:
+        """Images × settings of the shard under way that are finished, those coded twice counted twice."""
+        return self._engine.done - self._before
+
+    @property
+    def is_overdue(self) -> bool:
+        """Whether something in this process takes longer than it may, and will perhaps never end."""
+        return self._engine.is_overdue
+
     def close(self) -> None:
         """End the codec processes and free what they shared."""
-        self._scorers.shutdown(cancel_futures=True)
-        self._pool.close()
-        self._stream.close()
+        self._engine.close()
 
     def run(self, work: ShardWork) -> ShardResult:
         """Compute a shard's missing cells and store its new file."""
-        self.done = 0
+        self._before = self._engine.done
         index = self._job.index
         started = time.perf_counter()
         images = self._run.manifest(work.shard).to_pylist()
+        if len(images) != work.images:
+            raise StorageError(
+                f"{self._run.path(MANIFEST)} has {len(images)} images in shard {work.shard} where it had {work.images}; "
+                "restore it, or choose another `out`"
+            )
         record = index.shards.get(work.shard)
         schema = row_schema(index.columns)
         before = _without_retyped(self._run.read_shard(record.file), schema) if record else schema.empty_table()
@@ -111,115 +108,83 @@ class Worker:
 
         read = time.perf_counter()
         fresh = self._compute(images, work.missing)
-        differing = differing_settings(stored, fresh)
-        unsteady = not_deterministic(stored, fresh)
-        if differing:
-            again = self._compute(images, dict.fromkeys(sorted(differing), tuple(self._metrics)))
-            fresh = [row for row in fresh if row["setting"] not in differing] + again
-        kept = _kept_cells(index.cells(work.shard), {str(row["setting"]) for row in stored} - differing, before.column_names)
-        gained = {setting: self._columns(work.missing[setting]) for setting in work.missing if setting in kept}
-        rows = merge_rows(stored, fresh, gained)
+        failures = _failures(stored, fresh, work, index)
+        retried = self._compute_whole(images, failures)
+        replaced = replaced_images(stored, fresh + retried)
+        comparable = [row for row in fresh + retried if row["image"] not in replaced]
+        differing = not_deterministic(stored, comparable)
+        outdated = _outdated(images, index, differing, replaced)
+        renewed = self._compute_whole(images, outdated)
+
+        kept = [row for row in stored if row["setting"] not in differing and not _is_lost(row, replaced, index)]
+        cells = _kept_cells(index.cells(work.shard), kept, before.column_names)
+        for setting in cells.keys() & (failures.keys() | outdated.keys()):
+            # A new row has no values of metrics that the job does not ask for now.
+            cells[setting] = {column: metric for column, metric in cells[setting].items() if column in index.columns}
+        gained = {setting: self._columns_of(work.missing[setting]) for setting in work.missing if setting in cells}
+        rows = merge_rows(kept, _outside(_outside(fresh, failures), outdated), gained)
+        rows = retry_rows(rows, _outside(retried, outdated) + renewed)
 
         computed = time.perf_counter()
         table = table_of(_in_order(rows, images, index), pa.unify_schemas([before.schema, schema]))
-        file = self._run.write_shard(work.shard, work.generation, table)
+        file = self._run.write_shard(work.shard, work.generation, table, self._job.writer)
         written = time.perf_counter()
         return ShardResult(
             shard=work.shard,
             generation=work.generation,
             file=file,
-            cells={**kept, **{setting: {**kept.get(setting, {}), **index.wanted[setting]} for setting in work.missing}},
+            cells={**cells, **{setting: {**cells.get(setting, {}), **index.wanted[setting]} for setting in work.missing}},
+            errors=count_failed(rows, "errors"),
+            transient=count_failed(rows, "transient"),
             size=work.size,
             seconds={"read": read - started, "compute": computed - read, "write": written - computed},
-            not_deterministic=tuple(self._settings[setting].variant for setting in sorted(unsteady)),
+            not_deterministic=tuple(setting.variant for setting in index.settings if setting.key in differing),
+            replaced=tuple(sorted(replaced)),
         )
 
     def _compute(self, images: Sequence[ManifestRow], cells: Lacking) -> list[Row]:
+        return self._engine.compute(images, cells) if cells else []
+
+    def _compute_whole(self, images: Sequence[ManifestRow], places: Places) -> list[Row]:
+        """Rows with every metric, settings of the same images together, so that these are read once."""
+        settings_of: defaultdict[frozenset[str], list[str]] = defaultdict(list)
+        for setting, names in places.items():
+            settings_of[frozenset(names)].append(setting)
         rows: list[Row] = []
-        scoring: deque[Future[list[Row]]] = deque()
-
-        def finish() -> None:
-            scored = scoring.popleft().result()
-            rows.extend(scored)
-            self.done += len(scored)
-
-        for item in self._stream.decode(images, {setting: self._codecs[setting] for setting in cells}):
-            if isinstance(item, Unreadable):
-                rows += self._error_rows(item, cells)
-                self.done += len(item.images) * len(cells)
-                continue
-            scoring.append(self._scorers.submit(self._scored_rows, item, cells[item.setting]))
-            if len(scoring) > self._job.threads:
-                finish()
-        while scoring:
-            finish()
+        for chosen_names, settings in settings_of.items():
+            chosen = [image for image in images if image["image"] in chosen_names]
+            rows += self._compute(chosen, dict.fromkeys(settings, self._metrics))
         return rows
 
-    def _error_rows(self, item: Unreadable, cells: Lacking) -> list[Row]:
-        size = self._job.preparation.size
-        return [
-            make_row(image, size, "", self._settings[setting], failure, {})
-            for image, failure in zip(item.images, item.failures, strict=True)
-            for setting in cells
-        ]
-
-    def _scored_rows(self, item: Decoded, metrics: Sequence[str]) -> list[Row]:
-        originals = item.originals
-        scores = score_batch([self._metrics[metric] for metric in metrics], originals.batch, item.batch)
-        return [
-            make_row(
-                image,
-                self._job.preparation.size,
-                loaded.note,
-                self._settings[item.setting],
-                outcome,
-                {name: values[place] for name, values in scores.items()},
-            )
-            for place, (image, loaded, outcome) in enumerate(
-                zip(originals.images, originals.loaded, item.outcomes, strict=True)
-            )
-        ]
-
-    def _columns(self, metrics: Sequence[str]) -> list[str]:
-        return [name for metric in metrics for name in self._metrics[metric].columns]
+    def _columns_of(self, metrics: Sequence[str]) -> list[str]:
+        return [name for metric in metrics for name in self._columns[metric]]
 
 
-def _keep_freed_memory() -> None:
-    """Keep what tensors free for the next ones; glibc would give each back to the system and pay for fresh pages."""
-    if platform.libc_ver()[0] == "glibc":
-        libc = ctypes.CDLL(None)
-        libc.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
-        libc.mallopt(_M_MMAP_THRESHOLD, 2**30)
+def _failures(stored: Sequence[Row], fresh: Sequence[Row], work: ShardWork, index: Index) -> Places:
+    """Stored rows that failed and are to be computed as a whole: those to try again, and those that could be coded now."""
+    failures: Places = defaultdict(set)
+    for row in stored:
+        if work.retry and row["setting"] in index.wanted and failed(row, work.retry):
+            failures[str(row["setting"])].add(str(row["image"]))
+    for image, setting in recovered(stored, fresh):
+        failures[setting].add(image)
+    return dict(failures)
 
 
-def _loaded_metrics(job: WorkerJob) -> list[Metric]:
-    metrics: list[Metric] = [_metric_class(spelling)(device=job.device) for spelling in job.metrics]
-    for metric, expected in zip(metrics, job.index.metrics, strict=True):
-        if MetricRecord.of(metric).key != expected.key:
-            raise UsageError(
-                f"metric {metric.name} on this worker is not the driver's: install equal versions and weights on all nodes"
-            )
-    return metrics
+def _outdated(images: Sequence[ManifestRow], index: Index, differing: Collection[str], replaced: Collection[str]) -> Places:
+    """Rows that are not what would come of coding the image now: all of a setting, or all of an image."""
+    everything = {image["image"] for image in images}
+    places = {setting: everything if setting in differing else set(replaced) for setting in index.wanted}
+    return {setting: names for setting, names in places.items() if names}
 
 
-def _metric_class(spelling: str) -> type[Metric]:
-    try:
-        return registry.load(spelling)
-    except (ImportError, AttributeError) as error:
-        raise UsageError(
-            f"metric {spelling} cannot be loaded on this worker: {error}; install vcmbench and plug-ins on all nodes"
-        ) from error
+def _outside(rows: Sequence[Row], places: Places) -> list[Row]:
+    return [row for row in rows if row["image"] not in places.get(str(row["setting"]), ())]
 
 
-def _checked_codecs(job: WorkerJob) -> tuple[Codec, ...]:
-    for codec, expected in zip(job.codecs, job.index.settings, strict=True):
-        here = SettingRecord.of(codec, job.preparation.identity)
-        if here.key != expected.key:
-            raise UsageError(
-                f"codec {codec.variant} on this worker ({here.backend}) is not the driver's ({expected.backend}): "
-                "install equal versions on all nodes"
-            )
-    return job.codecs
+def _is_lost(row: Row, replaced: Collection[str], index: Index) -> bool:
+    """Whether a row is of another image now, or of a setting that is not asked for and lacks such a row."""
+    return bool(replaced) and (row["image"] in replaced or row["setting"] not in index.wanted)
 
 
 def _without_retyped(before: pa.Table, schema: pa.Schema) -> pa.Table:
@@ -228,8 +193,9 @@ def _without_retyped(before: pa.Table, schema: pa.Schema) -> pa.Table:
     return before.drop_columns([field.name for field in before.schema if types.get(field.name, field.type) != field.type])
 
 
-def _kept_cells(cells: Cells, settings: Collection[str], columns: Collection[str]) -> Cells:
-    """The stored cells of these settings and columns."""
+def _kept_cells(cells: Cells, kept: Sequence[Row], columns: Collection[str]) -> Cells:
+    """The stored cells of which rows and columns are kept."""
+    settings = {str(row["setting"]) for row in kept}
     return {
         setting: {column: metric for column, metric in metrics.items() if column in columns}
         for setting, metrics in cells.items()
