@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import weakref
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,20 +24,23 @@ from faulty import (
     block_of_images,
     is_marked,
 )
-from runs import SIZE, write_images
+from runs import SIZE, bring_up_to_date, make_task, rows, write_images
 
 from vcmbench import codecs
 from vcmbench.datasets.prepare import Preparation
 from vcmbench.interfaces import Codec, Image
+from vcmbench.pipeline import codec_pool
 from vcmbench.pipeline.blocks import Block
 from vcmbench.pipeline.codec_pool import CodecPool
 from vcmbench.pipeline.coding import Coded, Failure, Loaded, Source, code_batch
 from vcmbench.pipeline.processes import LONGEST_MESSAGE
+from vcmbench.pipeline.rows import LONGEST_TEXT
 
 IMAGES = 4
 MARKED = 2
 TIME_LIMIT = 1.0
 GIB = 2**30
+JPEGS = (codecs.create("jpeg", quality=10), codecs.create("jpeg", quality=50))
 WANTED = f"instead of a uint8 array of {SIZE}×{SIZE}×3"
 
 RAISED = {
@@ -78,7 +82,7 @@ TOO_LARGE = dict.fromkeys(
     "needed more memory than the 1 GiB its process may have",
 )
 FAULTS = [
-    pytest.param(fault, reason, transient, id=fault)
+    (fault, reason, transient)
     for reasons, transient in (
         (RAISED, False),
         (WRONG_VALUES, False),
@@ -132,7 +136,7 @@ def _with(failure: Failure, undisturbed: Sequence[object]) -> list[object]:
     return [failure if place == MARKED else values for place, values in enumerate(undisturbed)]
 
 
-@pytest.mark.parametrize(("fault", "reason", "transient"), FAULTS)
+@pytest.mark.parametrize(("fault", "reason", "transient"), [pytest.param(*each, id=str(each[0])) for each in FAULTS])
 def test_a_fault_costs_its_own_image_and_says_what_happened(
     pool: CodecPool, originals: Block, undisturbed: Sequence[object], fault: str, reason: str, transient: bool
 ) -> None:
@@ -334,3 +338,30 @@ def test_an_interrupt_in_the_worker_is_the_users(originals: Block) -> None:
     """Ctrl-C while a network runs ends the run and is not written down as a fault of the codec."""
     with pytest.raises(KeyboardInterrupt):
         code_batch(Faulty(fault="raise KeyboardInterrupt"), originals.images, np.zeros_like(originals.images))
+
+
+def test_every_fault_in_one_run_costs_its_own_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Over two shards with every fault as a setting beside healthy codecs, each row is as its fault says or undisturbed."""
+    monkeypatch.setattr(codec_pool, "total_memory", lambda: 2 * GIB)  # each process has the least that a run allows
+    write_images(tmp_path / "images", 6, marked=[1, 4])
+    healthy = make_task(tmp_path / "images", tmp_path / "alone", shard_size=3, codecs=(*JPEGS, Faulty()))
+    undisturbed = rows(bring_up_to_date(healthy), tmp_path / "alone")
+    faults = {fault: (reason, transient) for fault, reason, transient in FAULTS}
+    del faults["encode to a gigabyte"]  # which fits into what a run allows
+    faulty = [Faulty(fault=fault) for fault in (*faults, *HARMLESS)]
+    task = replace(healthy, out=str(tmp_path / "run"), codecs=(*healthy.codecs, *faulty), time_limit=1.0)
+    outcome = bring_up_to_date(task)
+    assert len(rows(outcome, task.out)) == 6 * len(task.codecs)
+    assert rows(outcome, task.out, healthy.codecs) == undisturbed
+    values = ("bytes", "decoded_hash", "psnr_rgb", "ssim_y")
+    sound = [[row[name] for name in values] for row in undisturbed if row["family"] == "faulty"]
+    for codec in faulty:
+        fault = str(codec.params["fault"])
+        for row, expected in zip(rows(outcome, task.out, [codec]), sound, strict=True):
+            if row["image"] in {"001.png", "004.png"} and fault in faults:
+                reason, transient = faults[fault]
+                reason = reason.replace(f"{TIME_LIMIT:g} s", "1 s").replace("1 GiB", "2 GiB")
+                assert (row["status"], row["transient"]) == ("error", transient)
+                assert row["error"] == f"{codec.variant}: {reason}"[:LONGEST_TEXT]
+            else:
+                assert [row[name] for name in values] == expected, (fault, row["error"])

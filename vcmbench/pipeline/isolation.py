@@ -12,7 +12,6 @@ import pickle
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from vcmbench.interfaces import Missing
 from vcmbench.pipeline.coding import Failure
 from vcmbench.pipeline.engine import ThreadedEngine
 from vcmbench.pipeline.plan import Lacking
@@ -62,6 +61,8 @@ class IsolatedEngine:
 
     def _metric_by_metric(self, image: ManifestRow, setting: str, metrics: Sequence[str]) -> list[Row]:
         rows = self._isolate(image, {setting: ()})
+        if rows[0]["status"] == "error":
+            return rows
         for metric in metrics:
             try:
                 scored = self._attempt(image, {setting: (metric,)})
@@ -79,14 +80,14 @@ class IsolatedEngine:
         return make_row(image, self._job.preparation.size, None, self._settings[setting], failure, {})
 
     def _without_value(self, row: Row, metric: str, death: Exception) -> Row:
-        reason = Missing(self._reason(metric, death), transient=True)
-        errors = [(column, reason.reason) for column in self._columns[metric]]
-        return {**row, "transient": True, "metric_errors": errors}
+        reason = self._reason(metric, death)
+        return {**row, "transient": True, "metric_errors": [(column, reason) for column in self._columns[metric]]}
 
     def _reason(self, key: str, death: Exception) -> str:
         names = {metric.key: metric.name for metric in self._job.index.metrics}
         names |= {setting.key: setting.variant for setting in self._job.index.settings}
-        return f"{names[key]}: {death}, and took the worker with it"
+        consequence = ", and took the worker with it" if isinstance(death, ProcessDied) else ""
+        return f"{names[key]}: {death}{consequence}"
 
 
 def _compute(message: bytes, image: ManifestRow, cells: Lacking) -> Iterator[Row]:
