@@ -250,12 +250,13 @@ def test_error_rows_are_tried_again_on_request(tmp_path: Path) -> None:
     PIL.Image.fromarray(FACE).save(faces / "good.png")
     (faces / "damaged.png").write_bytes((faces / "good.png").read_bytes()[:5000])
     write_job(tmp_path / "job.yaml", dataset="{kind: folder, root: faces, size: 64}")
-    assert vcmbench_in(tmp_path, "run", "job.yaml", "--address", "local").code == 3
+    ended = vcmbench_in(tmp_path, "run", "job.yaml", "--address", "local")
+    assert (ended.code, "3 rows failed, 0 of them for a reason that may pass" in ended.out) == (3, True)
     PIL.Image.fromarray(FACE).save(faces / "damaged.png")
     ended = vcmbench_in(tmp_path, "run", "job.yaml", "--address", "local", "--retry-transient")
     assert (ended.code, "nothing to compute" in ended.err) == (3, True)
     ended = vcmbench_in(tmp_path, "run", "job.yaml", "--address", "local", "--retry-errors")
-    assert (ended.code, "3 to compute" in ended.err) == (0, True)
+    assert (ended.code, "3 to compute" in ended.err, "failed" in ended.out) == (0, True, False)
 
 
 def test_a_dry_run_tells_and_writes_nothing(copy: Path, call: Call) -> None:

@@ -184,6 +184,12 @@ def _conclude(directory: RunDirectory, *, log_to_mlflow: bool) -> int:
         raise UsageError(f"{directory.url} is not a run directory: it has no index.json; `vcmbench run JOB.yaml` makes one")
     summary = write_report(directory, index)
     click.echo(as_text(index, summary))
+    failed, transient = index.failed_rows()
+    if failed:
+        click.echo(
+            f"{failed} rows failed, {transient} of them for a reason that may pass: "
+            "run the job again with --retry-errors, or with --retry-transient for these alone"
+        )
     click.echo(f"report:  {directory.url}/report/index.html\nresults: {directory.url}/results/")
     if log_to_mlflow:
         _track(directory, index, summary)

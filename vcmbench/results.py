@@ -186,6 +186,15 @@ class Index(_Record):
             setting in stored and columns.items() <= stored[setting].items() for setting, columns in self.wanted.items()
         )
 
+    def failed_rows(self) -> tuple[int, int]:
+        """How many rows of the settings asked for have failed, and of how many of them the reason may pass."""
+        counts = [
+            (record.errors.get(setting.key, 0), record.transient.get(setting.key, 0))
+            for record in self.shards.values()
+            for setting in self.settings
+        ]
+        return sum(errors for errors, _ in counts), sum(transient for _, transient in counts)
+
     def with_shard(
         self,
         shard: int,
