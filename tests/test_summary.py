@@ -245,7 +245,7 @@ def test_results_that_cannot_be_read_are_a_clear_error(tmp_path: Path, damage: b
         Path(run.path(index.shards[0].file)).unlink()
     else:
         run.write(index.shards[0].file, damage)
-    with pytest.raises(UsageError, match=r"the results of .* cannot be read: .*shard-000000.*restore it"):
+    with pytest.raises(UsageError, match=r"the results of .* cannot be read: .*shard-000000.*delete it"):
         summarise(run, index)
 
 

@@ -136,7 +136,7 @@ def _rows(run: RunDirectory, index: Index, files: Sequence[str]) -> Iterator[duc
             yield connection
         except duckdb.Error as error:
             problem = str(error).splitlines()[0]
-            remedy = "if a file is damaged or lost, restore it, or run the job into another `out`"
+            remedy = "if a file is damaged, delete it; running the job again computes what is missing"
             raise UsageError(f"the results of {run.url} cannot be read: {problem}; {remedy}") from error
 
 
