@@ -55,6 +55,18 @@ class ShardResult:
     """Images that are no longer those which the stored rows were computed from."""
 
 
+@dataclass(frozen=True)
+class _Revision:
+    """What a shard holds from now on, and what was found out about what it held."""
+
+    rows: list[Row]
+    cells: Cells
+    differing: Collection[str]
+    """The keys of settings that coded an image to other bytes or pixels than are stored."""
+    replaced: Collection[str]
+    """Images that are no longer those which the stored rows were computed from."""
+
+
 class Worker:
     """Loads each network once, keeps its codec processes, and does one shard after the other."""
 
@@ -107,6 +119,30 @@ class Worker:
         stored = without_superseded(before.to_pylist(), index.settings)
 
         read = time.perf_counter()
+        revision = self._revise(images, work, stored, before.column_names)
+
+        computed = time.perf_counter()
+        table = table_of(_in_order(revision.rows, images, index), pa.unify_schemas([before.schema, schema]))
+        file = self._run.write_shard(work.shard, work.generation, table, self._job.writer)
+        written = time.perf_counter()
+        return ShardResult(
+            shard=work.shard,
+            generation=work.generation,
+            file=file,
+            cells=revision.cells,
+            errors=count_failed(revision.rows, "errors"),
+            transient=count_failed(revision.rows, "transient"),
+            size=work.size,
+            seconds={"read": read - started, "compute": computed - read, "write": written - computed},
+            not_deterministic=tuple(setting.variant for setting in index.settings if setting.key in revision.differing),
+            replaced=tuple(sorted(revision.replaced)),
+        )
+
+    def _revise(
+        self, images: Sequence[ManifestRow], work: ShardWork, stored: Sequence[Row], columns: Collection[str]
+    ) -> _Revision:
+        """Compute what the shard lacks and what turns out to be outdated, and keep every other stored value as it is."""
+        index = self._job.index
         fresh = self._compute(images, work.missing)
         failures = _failures(stored, fresh, work, index)
         retried = self._compute_whole(images, failures)
@@ -117,30 +153,15 @@ class Worker:
         renewed = self._compute_whole(images, outdated)
 
         kept = [row for row in stored if row["setting"] not in differing and not _is_lost(row, replaced, index)]
-        cells = _kept_cells(index.cells(work.shard), kept, before.column_names)
+        cells = _kept_cells(index.cells(work.shard), kept, columns)
         for setting in cells.keys() & (failures.keys() | outdated.keys()):
             # A new row has no values of metrics that the job does not ask for now.
             cells[setting] = {column: metric for column, metric in cells[setting].items() if column in index.columns}
         gained = {setting: self._columns_of(work.missing[setting]) for setting in work.missing if setting in cells}
         rows = merge_rows(kept, _outside(_outside(fresh, failures), outdated), gained)
         rows = retry_rows(rows, _outside(retried, outdated) + renewed)
-
-        computed = time.perf_counter()
-        table = table_of(_in_order(rows, images, index), pa.unify_schemas([before.schema, schema]))
-        file = self._run.write_shard(work.shard, work.generation, table, self._job.writer)
-        written = time.perf_counter()
-        return ShardResult(
-            shard=work.shard,
-            generation=work.generation,
-            file=file,
-            cells={**cells, **{setting: {**cells.get(setting, {}), **index.wanted[setting]} for setting in work.missing}},
-            errors=count_failed(rows, "errors"),
-            transient=count_failed(rows, "transient"),
-            size=work.size,
-            seconds={"read": read - started, "compute": computed - read, "write": written - computed},
-            not_deterministic=tuple(setting.variant for setting in index.settings if setting.key in differing),
-            replaced=tuple(sorted(replaced)),
-        )
+        cells |= {setting: {**cells.get(setting, {}), **index.wanted[setting]} for setting in work.missing}
+        return _Revision(rows, cells, differing, replaced)
 
     def _compute(self, images: Sequence[ManifestRow], cells: Lacking) -> list[Row]:
         return self._engine.compute(images, cells) if cells else []
