@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from object_store import serve_objects, use_objects
+from object_store import use_objects
 from synthetic_run import PSNR, SSIM, setting
 
 from vcmbench.interfaces import Superseded, UsageError
@@ -25,20 +25,12 @@ def listing(names: range, batch: int = 1000) -> Iterator[pa.RecordBatch]:
         yield pa.record_batch({"image": [f"{name:07}" for name in chosen], "path": [f"{name}.png" for name in chosen]})
 
 
-@pytest.fixture(scope="module")
-def object_store() -> Iterator[str]:
-    """A real S3-compatible server on loopback; yields its URL."""
-    pytest.importorskip("s3fs", reason="s3fs is not installed")
-    with serve_objects() as url:
-        yield url
-
-
 @pytest.fixture(params=["local", "s3"])
 def run(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunDirectory:
     """An empty run directory, on this machine and in an object store."""
     if request.param == "local":
         return RunDirectory(str(tmp_path / "run"))
-    bucket = use_objects(request.getfixturevalue("object_store"), tmp_path.name, monkeypatch)
+    bucket = use_objects(request.getfixturevalue("store"), tmp_path.name, monkeypatch)
     return RunDirectory(f"{bucket}/run")
 
 

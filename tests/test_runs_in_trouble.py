@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from object_store import Fault, UnreliableWay, serve_objects, use_objects
+from object_store import Fault, UnreliableWay
 from runs import bring_up_to_date, make_task, rows, write_images
 
 from vcmbench import storage
@@ -52,27 +52,6 @@ def disk(tmp_path: Path) -> Iterator[Path]:
         pytest.skip(f"a small disk cannot be mounted here: {mounting.stderr.strip()}")
     yield folder
     subprocess.run(["umount", str(folder)], check=True)
-
-
-@pytest.fixture(scope="module")
-def opened_way() -> Iterator[UnreliableWay]:
-    """A way to a real S3-compatible server on loopback."""
-    pytest.importorskip("s3fs", reason="s3fs is not installed")
-    with serve_objects() as url, UnreliableWay(url).opened() as way:
-        yield way
-
-
-@pytest.fixture
-def way(opened_way: UnreliableWay) -> Iterator[UnreliableWay]:
-    """The way, on which requests go wrong when told so."""
-    yield opened_way
-    opened_way.faults = iter(())
-
-
-@pytest.fixture
-def bucket(way: UnreliableWay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The URL of an empty bucket behind that way."""
-    return use_objects(way.url, tmp_path.name, monkeypatch)
 
 
 def committed(out: Path | str) -> int:

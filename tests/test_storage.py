@@ -20,7 +20,7 @@ from pathlib import Path
 import fsspec
 import pyarrow as pa
 import pytest
-from object_store import Fault, UnreliableWay, serve_objects, use_objects
+from object_store import Fault, UnreliableWay
 
 from vcmbench import storage as storage_module
 from vcmbench.interfaces import StorageError, Superseded, UsageError
@@ -37,34 +37,6 @@ def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Three tries without the real patience, and none of botocore's own."""
     monkeypatch.setattr(storage_module, "WAITS", (0.01, 0.01))
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
-
-
-@pytest.fixture(scope="module")
-def store() -> Iterator[str]:
-    """A real S3-compatible server on loopback; yields its URL."""
-    pytest.importorskip("s3fs", reason="s3fs is not installed")
-    with serve_objects() as url:
-        yield url
-
-
-@pytest.fixture(scope="module")
-def opened_way(store: str) -> Iterator[UnreliableWay]:
-    """A way to the server."""
-    with UnreliableWay(store).opened() as way:
-        yield way
-
-
-@pytest.fixture
-def way(opened_way: UnreliableWay) -> Iterator[UnreliableWay]:
-    """A way to the server on which requests go wrong when told so."""
-    yield opened_way
-    opened_way.faults = iter(())
-
-
-@pytest.fixture
-def bucket(way: UnreliableWay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The URL of an empty bucket behind that way."""
-    return use_objects(way.url, tmp_path.name, monkeypatch)
 
 
 @pytest.fixture(params=["local", "s3", "memory"])
