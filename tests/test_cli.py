@@ -33,11 +33,11 @@ FACE: Image = np.ascontiguousarray(astronaut()[20:220, 70:383])  # type: ignore[
 TIMES = ("encode_ms", "decode_ms")
 
 SLOW = {
-    "dataset": "{kind: demo, limit: 4, size: 256}",
+    "dataset": "{kind: demo, limit: 16, size: 256}",
     "codecs": "[avif: {quality: 40, speed: 4}, png]",
     "shard_size": "1",
 }
-"""A job whose shards take long enough to stop it between two of them."""
+"""A job of 16 images × 2 settings whose shards take long enough to stop it between two of them."""
 
 
 @dataclass(frozen=True)
@@ -338,12 +338,12 @@ def test_a_killed_run_continues_where_it_stopped(tmp_path: Path) -> None:
 
     run = killed / "runs/demo"
     shards = json.loads((run / "index.json").read_text())["shards"].values()
-    assert 0 < len(shards) < 4
+    assert 0 < len(shards) < 16
     committed = {Path(shard["file"]).name for shard in shards}
     before = {name: file for name, file in files(run / "results").items() if name in committed}
     again = vcmbench_in(killed, "run", "job.yaml", "--address", "local")
     assert again.code == 0
-    assert f"4 images × 2 settings, {8 - 2 * len(committed)} to compute" in again.err
+    assert f"16 images × 2 settings, {32 - 2 * len(committed)} to compute" in again.err
     assert {name: file for name, file in files(run / "results").items() if name in committed} == before
 
     write_job(undisturbed / "job.yaml", **SLOW)
@@ -373,7 +373,7 @@ def test_ctrl_c_ends_a_run_cleanly(tmp_path: Path) -> None:
     assert child.returncode == 1
     lines = [line for line in err.splitlines() if line]
     assert lines == [
-        "demo: 4 images × 2 settings, 8 to compute",
+        "demo: 16 images × 2 settings, 32 to compute",
         "vcmbench: interrupted; the same command continues where it stopped",
     ]
     assert_all_end(child.pid)
