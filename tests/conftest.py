@@ -21,7 +21,7 @@ def portraits() -> Path:
     return root
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def store() -> Iterator[str]:
     """A real S3-compatible server on loopback; yields its URL."""
     pytest.importorskip("s3fs", reason="s3fs is not installed")
@@ -29,7 +29,7 @@ def store() -> Iterator[str]:
         yield url
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def opened_way(store: str) -> Iterator[UnreliableWay]:
     """A way to the server."""
     with UnreliableWay(store).opened() as way:

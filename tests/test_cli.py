@@ -288,6 +288,7 @@ def test_a_dry_run_refuses_what_a_run_would(copy: Path, call: Call) -> None:
 def start(folder: Path) -> subprocess.Popen[str]:
     """Start the slow job in a session of its own, and return when its first shard is in the index."""
     write_job(folder / "job.yaml", **SLOW)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it, and so would the child
     child = subprocess.Popen(
         [PROGRAM, "run", "job.yaml", "--address", "local"],
         cwd=folder,
