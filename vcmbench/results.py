@@ -145,9 +145,9 @@ class ShardRecord(_Record):
     generation: int
     cells: str
     errors: dict[str, int] = {}
-    """Setting key → how many of its rows are errors; a setting without any is absent."""
+    """Setting key → how many of its rows are errors or lack a value for a reason that may pass; absent where none is."""
     transient: dict[str, int] = {}
-    """Setting key → how many of its rows have a failure whose reason may pass; a setting without any is absent."""
+    """The same, but only rows of which the reason may pass."""
 
 
 class Index(_Record):
