@@ -21,7 +21,7 @@ from pictures import PORTRAIT, jpeg, tensor
 from vcmbench.interfaces import Batch, Column, Metric, Missing, Scores
 from vcmbench.metrics import create
 from vcmbench.metrics.features import luma, rgb
-from vcmbench.pipeline.scoring import Scorer, score_batch
+from vcmbench.pipeline.scoring import Scorer
 
 
 class Given(Metric):
@@ -101,17 +101,17 @@ def batch() -> Batch:
 )
 def test_values_are_checked(values: Any, expected: list[Any]) -> None:
     """Finite numbers pass; anything else is missing with a reason that names the metric."""
-    scores = score_batch([Given(values)], batch(), batch())
+    scores = Scorer().score([Given(values)], batch(), batch())
     assert scores == {"number": expected}
     assert all(type(value) in {float, Missing} for value in scores["number"])
 
 
 def test_words_and_flags_are_checked() -> None:
     """A value of another type than its column's is missing, not converted."""
-    scores = score_batch([Worded([True, "face"])], batch(), batch())
+    scores = Scorer().score([Worded([True, "face"])], batch(), batch())
     assert scores["word"] == [Missing("given: word is a bool, not a str"), "face"]
     assert scores["flag"] == [True, Missing("given: flag is a str, not a bool")]
-    assert score_batch([Worded([np.True_, 1])], batch(), batch())["flag"] == [
+    assert Scorer().score([Worded([np.True_, 1])], batch(), batch())["flag"] == [
         Missing("given: flag is a numpy.bool, not a bool"),
         Missing("given: flag is a int, not a bool"),
     ]
@@ -146,8 +146,8 @@ def test_a_metric_fault_is_null_with_its_reason(act: Callable[[], Any], reason: 
     """Whatever a metric raises, or returns for scores, its column is missing with the reason and its neighbours stand."""
     neighbours = [create("psnr_rgb"), create("ssim_y")]
     pair = Batch(tensor(PORTRAIT, PORTRAIT)), Batch(tensor(jpeg(PORTRAIT, 10), jpeg(PORTRAIT, 50)))
-    undisturbed = score_batch(neighbours, *pair)
-    scores = score_batch([neighbours[0], Doing(act), neighbours[1]], *pair)
+    undisturbed = Scorer().score(neighbours, *pair)
+    scores = Scorer().score([neighbours[0], Doing(act), neighbours[1]], *pair)
     assert scores.pop("number") == [Missing(reason)] * 2
     assert scores == undisturbed
 
@@ -156,15 +156,15 @@ def test_an_interrupt_is_the_users_only_in_the_main_thread() -> None:
     """Ctrl-C passes, where Python raises it; a metric that raises it in a scoring thread does not end the run."""
     metric = Doing(lambda: throw(KeyboardInterrupt()))
     with pytest.raises(KeyboardInterrupt):
-        score_batch([metric], batch(), batch())
+        Scorer().score([metric], batch(), batch())
     with ThreadPoolExecutor(1) as thread:
-        scores = thread.submit(score_batch, [metric], batch(), batch()).result()
+        scores = thread.submit(Scorer().score, [metric], batch(), batch()).result()
     assert scores == {"number": [Missing("given: KeyboardInterrupt: ")] * 2}
 
 
 def test_a_metric_that_raises_does_not_disturb_the_next() -> None:
     """The raising metric's column is missing with its error, the other has its values."""
-    scores = score_batch([Raising(), Given([1.0, 2.0])], batch(), batch())
+    scores = Scorer().score([Raising(), Given([1.0, 2.0])], batch(), batch())
     assert scores["raised"] == [Missing("raising: RuntimeError: no value for 2 and 2 images")] * 2
     assert scores["number"] == [1.0, 2.0]
 
@@ -183,7 +183,7 @@ def test_features_are_freed_when_no_later_metric_needs_them() -> None:
 
     decoded = batch()
     values = [1.0, 2.0]
-    score_batch([Given(values, (rgb, luma)), Watching(values, (luma,)), Watching(values)], batch(), decoded)
+    Scorer().score([Given(values, (rgb, luma)), Watching(values, (luma,)), Watching(values)], batch(), decoded)
     assert seen == [{luma}, set()]
     assert decoded._features == {}
 
@@ -211,9 +211,9 @@ def test_a_metric_that_works_in_place_does_not_disturb_its_neighbours() -> None:
     settings = [tensor(jpeg(PORTRAIT, quality)) for quality in (10, 50)]
     alone, beside = Batch(tensor(PORTRAIT)), Batch(tensor(PORTRAIT))
     for setting in settings:
-        scores = score_batch([neighbours[0], Careless(), neighbours[1]], beside, Batch(setting))
+        scores = Scorer().score([neighbours[0], Careless(), neighbours[1]], beside, Batch(setting))
         assert isinstance(scores.pop("careless")[0], float)
-        assert scores == score_batch(neighbours, alone, Batch(setting))
+        assert scores == Scorer().score(neighbours, alone, Batch(setting))
 
 
 # ----------------------------------------------------------------------------------------------- lack of memory
@@ -261,7 +261,7 @@ def pair(count: int) -> tuple[Batch, Batch]:
 def test_a_batch_that_does_not_fit_is_halved(lack: str) -> None:
     """The values are those with enough memory; what the attempt held is freed first, and the size that fitted is kept."""
     hungry, neighbours = Hungry(room=2, lack=lack), [create("psnr_rgb"), create("ssim_y")]
-    undisturbed = score_batch([neighbours[0], Hungry(room=9), neighbours[1]], *pair(5))
+    undisturbed = Scorer().score([neighbours[0], Hungry(room=9), neighbours[1]], *pair(5))
     scorer = Scorer()
     assert scorer.score([neighbours[0], hungry, neighbours[1]], *pair(5)) == undisturbed
     assert hungry.attempts == [5, 3, 2, 2, 1]
@@ -272,9 +272,9 @@ def test_a_batch_that_does_not_fit_is_halved(lack: str) -> None:
 
 def test_an_image_that_does_not_fit_alone_is_null_for_now() -> None:
     """It alone lacks its value, with a reason that may pass, after everything that could be freed was."""
-    undisturbed = score_batch([Hungry(room=9)], *pair(4))["number"]
+    undisturbed = Scorer().score([Hungry(room=9)], *pair(4))["number"]
     hungry = Hungry(room=9, too_much=1)
-    numbers = score_batch([hungry], *pair(4))["number"]
+    numbers = Scorer().score([hungry], *pair(4))["number"]
     lacking = numbers.pop(1)
     assert isinstance(lacking, Missing)
     assert lacking.transient
@@ -295,15 +295,15 @@ def test_an_image_is_tried_again_once_its_neighbours_features_are_freed() -> Non
 
     squeezed = Squeezed(room=1)
     psnr_y, ssim_y = create("psnr_y"), create("ssim_y")
-    scores = score_batch([psnr_y, squeezed, ssim_y], reference, decoded)
+    scores = Scorer().score([psnr_y, squeezed, ssim_y], reference, decoded)
     assert squeezed.attempts == [1, 1]
-    assert scores == score_batch([psnr_y, Hungry(room=1), ssim_y], *pair(1))
+    assert scores == Scorer().score([psnr_y, Hungry(room=1), ssim_y], *pair(1))
 
 
 def test_threads_share_a_reference_and_a_scorer_that_lack_memory() -> None:
     """Settings scored side by side against one batch of originals have their values, whichever runs out of memory when."""
     metrics = [create("psnr_rgb"), Hungry(room=2), create("ssim_y"), Hungry(room=1, lack="NumPy")]
-    undisturbed = [score_batch([create("psnr_rgb"), Hungry(room=9), create("ssim_y")], *pair(6))] * 8
+    undisturbed = [Scorer().score([create("psnr_rgb"), Hungry(room=9), create("ssim_y")], *pair(6))] * 8
     scorer, (reference, _) = Scorer(), pair(6)
     with ThreadPoolExecutor(4) as threads:
         scores = threads.map(lambda _: scorer.score(metrics, reference, pair(6)[1]), range(8))

@@ -52,11 +52,6 @@ class Scorer:
         return scores
 
 
-def score_batch(metrics: Sequence[Metric], reference: Batch, decoded: Batch) -> dict[str, list[Value]]:
-    """Score a single batch as `Scorer.score` does."""
-    return Scorer().score(metrics, reference, decoded)
-
-
 @dataclass(frozen=True)
 class _OutOfMemory:
     words: str
