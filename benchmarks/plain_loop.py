@@ -21,7 +21,7 @@ def loop_seconds(
     sources: Sequence[Source],
     preparation: Preparation,
     codecs: Sequence[Codec],
-    metrics: Sequence[type[Metric]],
+    metrics: Sequence[Metric],
     *,
     keep_memory: bool,
 ) -> float:
@@ -34,10 +34,9 @@ def loop_seconds(
     if keep_memory:
         for parameter in (M_TRIM_THRESHOLD, M_MMAP_THRESHOLD):
             ctypes.CDLL(None).mallopt(parameter, 2**30)
-    scorers = [metric() for metric in metrics]
-    _loop(dataset, sources[:1], preparation, codecs, scorers)
+    _loop(dataset, sources[:1], preparation, codecs, metrics)
     start = time.perf_counter()
-    _loop(dataset, sources, preparation, codecs, scorers)
+    _loop(dataset, sources, preparation, codecs, metrics)
     return time.perf_counter() - start
 
 

@@ -12,7 +12,7 @@ import PIL.Image
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from vcmbench import codecs, registry
+from vcmbench import codecs, metrics
 from vcmbench.datasets.folder import Folder
 from vcmbench.datasets.prepare import Preparation
 from vcmbench.datasets.selection import Selection
@@ -46,7 +46,7 @@ def make_task(images: Path, out: Path | str, **changes: Any) -> Task:
         selection=Selection(),
         preparation=Preparation(size=SIZE),
         codecs=(codecs.create("jpeg", quality=10), codecs.create("jpeg", quality=50)),
-        metrics=(registry.metrics.get("psnr_rgb"), registry.metrics.get("ssim_y")),
+        metrics=(metrics.create("psnr_rgb"), metrics.create("ssim_y")),
         shard_size=4,
         time_limit=10.0,
         resolved={},

@@ -201,6 +201,16 @@ def test_the_features_of_parts_are_released_with_the_others() -> None:
     assert len(freed.calls) == 2
 
 
+def test_a_decoded_batch_knows_its_originals_part_by_part() -> None:
+    """What a batch was decoded from can be asked of it and of its parts; an original is its own."""
+    original = batch(PORTRAIT, PORTRAIT[:, ::-1])
+    decoded = Batch(255 - original.images, original=original)
+    assert original.original is original
+    assert decoded.original is original
+    assert decoded.part(1, 2).original is original.part(1, 2)
+    assert original.part(0, 1).original is original.part(0, 1)
+
+
 # --------------------------------------------------------------------------------------------------------- images
 
 

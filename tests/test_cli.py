@@ -499,6 +499,8 @@ def test_metrics_are_listed_with_their_columns(call: Call) -> None:
     assert listed.code == 0
     assert "psnr_y (human vision): " in listed.out
     assert "    psnr_y: PSNR-Y, higher is better\n" in listed.out
+    assert "    fid: FID, lower is better\n" in listed.out
+    assert "    detector = blazeface: what finds faces (one of blazeface, sfd)\n" in listed.out
 
 
 def test_a_job_can_be_counted_before_it_is_run(tmp_path: Path, call: Call) -> None:

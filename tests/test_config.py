@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar, cast
@@ -20,7 +21,8 @@ from vcmbench.results import CONFIG, RunDirectory
 ONE_CODEC = "one codec must stand here, such as `jpeg: {quality: [4, 10]}` or `png`"
 A_QUALITY = "jpeg: quality must be a whole number from 1 to 100"
 A_LIST_OF_CODECS = "codecs must be a list such as [jpeg: {quality: [4, 10]}, png]"
-METRICS = "metrics must be all, available or a list of names such as [psnr_y, ssim_y]"
+METRICS = "metrics must be all, available or a list such as [psnr_y, landmarks: {detector: sfd}]"
+A_METRIC = "one metric must stand here, such as `psnr_y` or `landmarks: {detector: sfd}`"
 FOLDER = "a folder or URL such as runs/demo"
 LIMIT = "dataset.limit must be a whole number from 1 (leave it out to take every image)"
 IDENTITIES = "dataset.identities must be a whole number from 1 or a list of names (leave it out to take everybody)"
@@ -122,7 +124,11 @@ WRONG_METRICS = [
     ("", f"{METRICS}, not nothing"),
     ("[]", f"{METRICS}, not []"),
     ("psnr_y", f"{METRICS}, not 'psnr_y'"),
-    ("[psnr_y, 4]", f"{METRICS}, not ['psnr_y', 4]"),
+    ("[psnr_y, 4]", f"metrics: {A_METRIC}, not 4"),
+    ("[psnr_y: 4]", f"metrics: {A_METRIC}, not {{'psnr_y': 4}}"),
+    ("[psnr_y: {}, ssim_y, psnr_y]", "metrics: psnr_y is asked for twice; remove one"),
+    ("[psnr_y: {base: 10}]", "metrics: psnr_y: unknown parameter 'base'; its parameters are: none"),
+    ("[landmarks: {detector: eyes}]", "metrics: landmarks: detector must be one of blazeface, sfd, not 'eyes'"),
     ("{psnr_y: {}}", f"{METRICS}, not {{'psnr_y': {{}}}}"),
     ("[psnr]", "metrics: unknown metric 'psnr' (did you mean 'psnr_y'?); known: "),
 ]
@@ -244,6 +250,10 @@ def test_a_short_job_gets_every_default(tmp_path: Path) -> None:
         },
         "codecs": ["png"],
         "metrics": ["psnr_y"],
+        "precision": "fp32",
+        "untrained": False,
+        "unverified_weights": False,
+        "feature_images": 10_000,
         "out": "runs/demo",
         "shard_size": 256,
         "time_limit": 60.0,
@@ -271,7 +281,13 @@ def test_lists_expand_to_every_combination_in_order(tmp_path: Path) -> None:
     "changes",
     [
         {},
-        {"name": "Zoë's 1e5 ½", "metrics": "all", "mlflow": "{}", "time_limit": "2"},
+        {"name": "Zoë's 1e5 ½", "metrics": "available", "mlflow": "{}", "time_limit": "2"},
+        {
+            "metrics": "[psnr_y, landmarks: {boxes: dataset}]",
+            "untrained": "true",
+            "precision": "bf16",
+            "feature_images": "9",
+        },
         {"dataset": "{kind: demo, size: 64, crop: {scale: 2}, min_face: 9, identities: [grace_hopper], seed: 7}"},
         {"dataset": "{kind: folder, root: faces, identity_from: folder, identities: 2, limit: 9}"},
         {"codecs": "[jpeg: {quality: [4, 9], subsampling: '4:4:4'}, jpeg2000: {bpp: 1e-1}, avif: , webp quality=3]"},
@@ -286,7 +302,8 @@ def test_a_resolved_job_reads_back_as_the_same_job(tmp_path: Path, changes: dict
     assert again.resolved == job.resolved
     assert again.task.dataset == job.task.dataset
     assert [codec.identity for codec in again.codecs] == [codec.identity for codec in job.codecs]
-    assert (again.selection, again.preparation, again.metrics) == (job.selection, job.preparation, job.metrics)
+    assert (again.selection, again.preparation) == (job.selection, job.preparation)
+    assert _orders(again) == _orders(job)
 
 
 def test_the_stored_job_of_a_run_is_found(tmp_path: Path) -> None:
@@ -344,8 +361,7 @@ class Absent(PsnrY):
     name = "absent"
     columns: ClassVar = {"absent": Column("Absent", "higher")}
 
-    @classmethod
-    def unavailable(cls) -> str:
+    def unavailable(self) -> str:
         """Say what is missing."""
         return "its weights are not here; fetch them"
 
@@ -382,11 +398,43 @@ def test_a_metric_that_cannot_run_stops_the_job(tmp_path: Path) -> None:
 
 def test_available_leaves_out_what_cannot_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The job runs without such a metric and knows why."""
-    everything = load(tmp_path, metrics="all").metrics
+    everything = _orders(load(tmp_path, metrics="available"))
     monkeypatch.setitem(cast("dict[str, type[Metric]]", registry.metrics.classes), "absent", Absent)
     job = load(tmp_path, metrics="available")
-    assert job.metrics == everything
-    assert job.unavailable == {"absent": "its weights are not here; fetch them"}
+    assert _orders(job) == everything
+    assert job.unavailable["absent"] == "its weights are not here; fetch them"
+
+
+def test_random_networks_need_no_weights_and_are_announced(tmp_path: Path) -> None:
+    """With `untrained` every network can run, and every output says that its values mean nothing."""
+    job = load(tmp_path, metrics="[psnr_y, lpips_alex]", untrained="true")
+    assert [metric.setup.untrained for metric in job.metrics] == [True, True]
+    assert job.task.notices == ("UNTRAINED: the networks are random, so that the values of their metrics mean nothing",)
+    assert load(tmp_path, metrics="[psnr_y]", untrained="true").task.notices == ()
+
+
+def test_missing_weights_are_named_with_the_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Weights that are not on this machine stop a job with a list of metrics before it starts."""
+    for home in ("VCMBENCH_WEIGHTS", "TORCH_HOME", "DEEPFACE_HOME"):
+        monkeypatch.setenv(home, str(tmp_path / "empty"))
+    message = refusal(write_job(tmp_path / "job.yaml", metrics="[psnr_y, lpips_alex]"))
+    assert "metrics: lpips_alex cannot run: alexnet-owt-7be5be79.pth (244 MB) not on this machine" in message
+    assert "`vcmbench weights fetch alexnet`" in message
+    assert message.endswith("or write `metrics: available` to go without it")
+
+
+def test_other_weights_are_refused_unless_the_job_wants_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that is not the published one stops the job; with `unverified_weights` every output names its hash."""
+    monkeypatch.setenv("VCMBENCH_WEIGHTS", str(tmp_path))
+    (tmp_path / "alexnet-owt-7be5be79.pth").write_bytes(b"other")
+    assert "is not the published alexnet" in refusal(write_job(tmp_path / "job.yaml", metrics="[lpips_alex]"))
+    job = load(tmp_path, metrics="[lpips_alex]", unverified_weights="true")
+    digest = hashlib.sha256(b"other").hexdigest()
+    assert job.task.notices == (f"unverified weights: alexnet-owt-7be5be79.pth, SHA-256 {digest}",)
+
+
+def _orders(job: Job) -> list[tuple[str, object, object]]:
+    return [(metric.name, metric.params, metric.setup) for metric in job.metrics]
 
 
 @pytest.mark.usefixtures("known")

@@ -136,7 +136,7 @@ def test_what_killed_runs_left_is_deleted(images: Path, tmp_path: Path) -> None:
 def test_a_value_that_came_to_nothing_is_not_tried_again(images: Path, tmp_path: Path) -> None:
     """A metric that yields NaN would do so again, so the row is complete as it is."""
     write_images(images, IMAGES, marked=[2])
-    task = make_task(images, tmp_path / "run", metrics=(Failing,))
+    task = make_task(images, tmp_path / "run", metrics=(Failing(),))
     bring_up_to_date(task)
     assert bring_up_to_date(task, retry="errors").computed == 0
 

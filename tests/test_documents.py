@@ -52,8 +52,8 @@ def test_the_metric_of_the_contributing_guide_works(monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.parametrize("job", sorted(ROOT.glob("examples/*.yaml")), ids=lambda path: path.name)
 def test_every_example_job_is_accepted(job: Path) -> None:
-    """The example job files pass all checks but that of the data's presence."""
-    assert load_job(job).codecs
+    """The example job files pass all checks but those for data and weights."""
+    assert load_job(job, ["untrained=true"]).codecs  # whose weights are not on every machine
 
 
 def test_every_fault_that_is_described_has_its_test() -> None:

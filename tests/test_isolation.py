@@ -94,7 +94,7 @@ def test_a_metric_that_ends_the_worker_costs_its_own_values(images: Path, tmp_pa
     """The culprit's column is null with the reason for that image alone; other columns are as without it."""
     task = make_task(images, tmp_path / "run", shard_size=2)
     undisturbed = rows(bring_up_to_date(replace(task, out=str(tmp_path / "alone"))), tmp_path / "alone")
-    outcome = bring_up_to_date(replace(task, metrics=(Deadly, *task.metrics)), RayExecutor(Layout(1, 1, 0)))
+    outcome = bring_up_to_date(replace(task, metrics=(Deadly(), *task.metrics)), RayExecutor(Layout(1, 1, 0)))
     stored = rows(outcome, tmp_path / "run")
     assert without(stored, "deadly", "metric_errors", "transient") == without(undisturbed, "metric_errors", "transient")
     for row in stored:

@@ -14,11 +14,14 @@ import pytest
 import torch
 from pictures import ASTRONAUT, PORTRAIT, batch, flat, jpeg, noisy
 
-from vcmbench.interfaces import Image, UsageError
-from vcmbench.metrics.memorability import Memorability, load_network, weight_file, weight_hash
+from vcmbench import metrics
+from vcmbench.interfaces import Image, Setup, UsageError
+from vcmbench.metrics import networks
+from vcmbench.metrics.memorability import Memorability, weight_file, weight_hash
+from vcmbench.metrics.memorability import resmem as build
 from vcmbench.torchvision_import import import_torchvision
 
-pytestmark = pytest.mark.skipif(Memorability.unavailable() is not None, reason=str(Memorability.unavailable()))
+pytestmark = pytest.mark.skipif(Memorability().unavailable() is not None, reason=str(Memorability().unavailable()))
 
 SQUARE: Image = np.ascontiguousarray(ASTRONAUT[:256, 100:356])
 TALL: Image = np.ascontiguousarray(ASTRONAUT[:400, 100:380])
@@ -80,7 +83,8 @@ def test_originals_are_scored_once_for_all_settings() -> None:
     """Three settings of one reference run the network four times, not six."""
     seen: list[int] = []
     metric, reference = Memorability(), batch(SQUARE)
-    hook = load_network("cpu").register_forward_hook(lambda _network, inputs, _output: seen.append(len(inputs[0])))
+    network = networks.loaded(build, Setup())
+    hook = network.register_forward_hook(lambda _network, inputs, _output: seen.append(len(inputs[0])))
     try:
         for quality in (4, 10, 40):
             metric.score(reference, batch(jpeg(SQUARE, quality)))
@@ -95,14 +99,14 @@ def test_the_identity_names_the_weights() -> None:
     with Path(str(weight_file().locate())).open("rb") as file:
         assert weight_hash() == hashlib.file_digest(file, "sha256").hexdigest()
     assert Memorability().identity["weights"] == weight_hash()
-    assert Memorability().identity["resmem"] == "1.1.6"
+    assert Memorability().identity["packages"] == {"resmem": "1.1.6"}
 
 
 def test_without_resmem_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where resmem cannot be imported, the metric says how to get it, and cannot be made."""
     monkeypatch.setitem(sys.modules, "resmem", None)
-    reason = Memorability.unavailable()
+    reason = Memorability().unavailable()
     assert reason is not None
     assert "pip install 'vcmbench[memorability]'" in reason
     with pytest.raises(UsageError, match=r"vcmbench\[memorability\]"):
-        Memorability()
+        metrics.create("memorability")

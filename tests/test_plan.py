@@ -17,7 +17,7 @@ def index(*settings: SettingRecord, metrics: tuple[MetricRecord, ...] = (PSNR, S
 def test_an_empty_run_lacks_everything() -> None:
     """Every shard needs every setting with every metric, in the order of the shards."""
     wanted: Lacking = {JPEG.key: ("psnr-1", "ssim-1"), WEBP.key: ("psnr-1", "ssim-1")}
-    assert plan({1: 3, 0: 8}, index(JPEG, WEBP)) == [ShardWork(0, 8, 1, wanted), ShardWork(1, 3, 1, wanted)]
+    assert plan({1: 3, 0: 8}, index(JPEG, WEBP)) == [ShardWork(0, 8, 1, wanted), ShardWork(1, 3, 1, wanted, first=8)]
 
 
 def test_a_complete_shard_needs_nothing() -> None:

@@ -150,5 +150,5 @@ def test_only_shards_with_every_wanted_cell_are_complete() -> None:
     index = (
         BEGUN.with_shard(0, "whole", 1, BEGUN.wanted).with_shard(1, "partial", 1, jpeg_only).with_shard(2, "stale", 1, stale)
     )
-    assert complete_shards(index) == ["whole"]
-    assert complete_shards(index.model_copy(update={"settings": (JPEG,)})) == ["whole", "partial"]
+    assert complete_shards(index) == [0]
+    assert complete_shards(index.model_copy(update={"settings": (JPEG,)})) == [0, 1]

@@ -10,7 +10,7 @@ import sys
 import weakref
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, ClassVar, NoReturn
+from typing import Any, ClassVar, NoReturn, cast
 
 import numpy as np
 import pytest
@@ -18,10 +18,11 @@ import torch
 from faulty import Raising
 from pictures import PORTRAIT, jpeg, tensor
 
-from vcmbench.interfaces import Batch, Column, Metric, Missing, Scores
+from vcmbench.interfaces import Batch, Column, Extractor, Metric, Missing, Scores, StoredFeature
 from vcmbench.metrics import create
 from vcmbench.metrics.features import luma, rgb
 from vcmbench.pipeline.scoring import Scorer
+from vcmbench.results import feature_keys
 
 
 class Given(Metric):
@@ -360,3 +361,57 @@ def test_values_are_the_same_in_little_memory() -> None:
     assert little == plenty
     assert little_at_once
     assert not plenty_at_once
+
+
+# ------------------------------------------------------------------------------------------------- stored features
+
+
+def means(batch: Batch) -> torch.Tensor:
+    """B×3; NaN for a black image."""
+    colours = batch.images.float().mean((2, 3))
+    colours[colours.sum(1) == 0] = torch.nan
+    return colours
+
+
+def too_short(batch: Batch) -> torch.Tensor:
+    """B×2."""
+    return means(batch)[:, :2]
+
+
+class Storing(Given):
+    """Stores a feature, and gives what it is told."""
+
+    def __init__(self, values: Any, extractor: Extractor[torch.Tensor] = means) -> None:
+        super().__init__(values, (extractor,))
+        self.stores = (StoredFeature("colour", 3, extractor),)
+
+
+def test_features_are_given_when_they_are_asked_for() -> None:
+    """A stored feature comes as an array for each decoded image and for each original, and otherwise not at all."""
+    reference, decoded = pair(2)
+    scores = Scorer().score([Storing([1.0, 2.0])], reference, decoded, with_features=True)
+    assert set(scores) == {"number", *feature_keys("colour")}
+    for key, images in zip(feature_keys("colour"), (decoded, reference), strict=True):
+        assert np.array_equal(np.stack(cast("list[Any]", scores[key])), means(images).numpy())
+    assert set(Scorer().score([Storing([1.0, 2.0])], reference, decoded)) == {"number"}
+
+
+def test_an_image_without_a_feature_says_so() -> None:
+    """NaN in a feature, or a feature of another length, is no value, with the reason."""
+    reference = Batch(tensor(PORTRAIT, np.zeros_like(PORTRAIT)))
+    key, _ = feature_keys("colour")
+    first, second = Scorer().score([Storing([1.0, 2.0])], reference, reference, with_features=True)[key]
+    assert isinstance(first, np.ndarray)
+    assert second == Missing("given: no colour")
+    lengths = Scorer().score([Storing([1.0, 2.0], too_short)], reference, reference, with_features=True)
+    assert lengths[key] == [Missing("given: colour is 2×2 for 2 images, not 2×3")] * 2
+
+
+def test_a_metric_that_raises_has_no_features_either() -> None:
+    """The reason stands beside its columns and its features."""
+    reference, decoded = pair(1)
+    metric = Raising()
+    metric.stores = (StoredFeature("colour", 3, means),)
+    scores = Scorer().score([metric], reference, decoded, with_features=True)
+    assert len(scores) == len(metric.columns) + 2
+    assert all(isinstance(values[0], Missing) for values in scores.values())

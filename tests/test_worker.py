@@ -16,7 +16,7 @@ import torch
 from faulty import Failing, Faulty, Raising
 from runs import SIZE, bring_up_to_date, make_task, read_rows, rows, write_images
 
-from vcmbench import codecs, registry
+from vcmbench import codecs, metrics
 from vcmbench.datasets.prepare import Preparation
 from vcmbench.datasets.selection import Selection
 from vcmbench.interfaces import Batch, Codec, Column, Scores, UsageError
@@ -27,7 +27,7 @@ from vcmbench.pipeline.local import execute_here
 from vcmbench.pipeline.plan import ShardWork
 from vcmbench.pipeline.stream import CodingStream
 from vcmbench.pipeline.worker import ShardResult, Worker
-from vcmbench.pipeline.worker_job import WorkerJob
+from vcmbench.pipeline.worker_job import MetricOrder, WorkerJob
 
 IMAGES = 6
 
@@ -60,7 +60,7 @@ def test_stored_values_are_those_of_the_codec_and_metric_alone(images: Path, tmp
     )
     assert stored["bytes"] == len(bitstream)
     assert stored["bpp"] == 8 * len(bitstream) / SIZE**2
-    assert stored["psnr_rgb"] == registry.metrics.get("psnr_rgb")().score(original, decoded)["psnr_rgb"][0]
+    assert stored["psnr_rgb"] == metrics.create("psnr_rgb").score(original, decoded)["psnr_rgb"][0]
 
 
 @pytest.mark.parametrize("batch_size", [1, 4, 16])
@@ -101,7 +101,7 @@ def test_a_metric_fault_is_null_with_its_reason(images: Path, tmp_path: Path) ->
     """A metric that raises or yields NaN leaves null and the reason; the other metrics' values stand."""
     write_images(images, IMAGES, marked=[2])
     task = make_task(images, tmp_path / "run")
-    outcome = bring_up_to_date(replace(task, metrics=(*task.metrics, Failing, Raising)))
+    outcome = bring_up_to_date(replace(task, metrics=(*task.metrics, Failing(), Raising())))
     for row in rows(outcome, tmp_path / "run"):
         reasons = dict(row["metric_errors"])
         assert row["status"] == "ok"
@@ -128,7 +128,7 @@ def test_an_added_metric_leaves_the_old_values_untouched(images: Path, tmp_path:
     """Running again with one more metric decodes again, adds its column and keeps the rest, even the times."""
     task = make_task(images, tmp_path / "run")
     before = _with_times(bring_up_to_date(task), tmp_path / "run")
-    outcome = bring_up_to_date(replace(task, metrics=(*task.metrics, registry.metrics.get("psnr_y"))))
+    outcome = bring_up_to_date(replace(task, metrics=(*task.metrics, metrics.create("psnr_y"))))
     after = _with_times(outcome, tmp_path / "run")
     assert outcome.not_deterministic == set()
     for place, row in after.items():
@@ -163,7 +163,7 @@ def test_a_codec_that_is_not_deterministic_is_found_out(images: Path, tmp_path: 
     random = Faulty(fault="random")
     task = make_task(images, tmp_path / "run", codecs=(codecs.create("jpeg", quality=10), random))
     before = rows(bring_up_to_date(task), tmp_path / "run", [random])
-    outcome = bring_up_to_date(replace(task, metrics=(*task.metrics, registry.metrics.get("psnr_y"))))
+    outcome = bring_up_to_date(replace(task, metrics=(*task.metrics, metrics.create("psnr_y"))))
     after = rows(outcome, tmp_path / "run", [random])
     assert outcome.not_deterministic == {random.variant}
     assert all(new["bitstream_hash"] != old["bitstream_hash"] for new, old in zip(after, before, strict=True))
@@ -202,14 +202,14 @@ class Flagging(Failing):
 
 def test_a_column_of_another_type_replaces_the_old_one(images: Path, tmp_path: Path) -> None:
     """A metric that comes to give flags for numbers is scored anew, and a setting that is not keeps none of the numbers."""
-    task = make_task(images, tmp_path / "run", metrics=(Failing,))
+    task = make_task(images, tmp_path / "run", metrics=(Failing(),))
     bring_up_to_date(task)
-    outcome = bring_up_to_date(replace(task, codecs=task.codecs[:1], metrics=(Flagging,)))
+    outcome = bring_up_to_date(replace(task, codecs=task.codecs[:1], metrics=(Flagging(),)))
     assert {(row["variant"], row["nan_score"]) for row in rows(outcome, tmp_path / "run")} == {
         ("jpeg quality=10", True),
         ("jpeg quality=50", None),
     }
-    assert bring_up_to_date(replace(task, metrics=(Flagging,))).computed == IMAGES
+    assert bring_up_to_date(replace(task, metrics=(Flagging(),))).computed == IMAGES
 
 
 def test_an_image_that_cannot_be_read_again_keeps_its_rows(images: Path, tmp_path: Path) -> None:
@@ -217,7 +217,7 @@ def test_an_image_that_cannot_be_read_again_keeps_its_rows(images: Path, tmp_pat
     task = make_task(images, tmp_path / "run")
     before = _with_times(bring_up_to_date(task), tmp_path / "run")
     (images / "001.png").unlink()
-    outcome = bring_up_to_date(replace(task, metrics=(*task.metrics, registry.metrics.get("psnr_y"))))
+    outcome = bring_up_to_date(replace(task, metrics=(*task.metrics, metrics.create("psnr_y"))))
     after = _with_times(outcome, tmp_path / "run")
     assert outcome.not_deterministic == set()
     for place, row in after.items():
@@ -268,10 +268,10 @@ def test_a_worker_with_other_libraries_is_refused(images: Path, tmp_path: Path) 
     settings = tuple(setting.model_copy(update={"key": "other"}) for setting in index.settings[:1]) + index.settings[1:]
     with pytest.raises(UsageError, match="install equal versions on all nodes"):
         Worker(replace(job, index=index.model_copy(update={"settings": settings})))
-    metrics = tuple(metric.model_copy(update={"key": "other"}) for metric in index.metrics)
+    others = tuple(metric.model_copy(update={"key": "other"}) for metric in index.metrics)
     with pytest.raises(UsageError, match="psnr_rgb on this worker is not the driver's"):
-        Worker(replace(job, index=index.model_copy(update={"metrics": metrics})))
-    absent = replace(job, metrics=("only_there:Score", "only_there:Other"))
+        Worker(replace(job, index=index.model_copy(update={"metrics": others})))
+    absent = replace(job, metrics=(MetricOrder("only_there:Score", {}), MetricOrder("only_there:Other", {})))
     with pytest.raises(UsageError, match="metric only_there:Score cannot be loaded on this worker: No module named"):
         Worker(absent)
 

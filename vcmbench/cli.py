@@ -21,6 +21,7 @@ from vcmbench.interfaces import BitstreamError, ImageError, StorageError, Supers
 
 if TYPE_CHECKING:
     from vcmbench.config import Job
+    from vcmbench.interfaces import Parameter
     from vcmbench.pipeline.driver import Outcome, Run
     from vcmbench.pipeline.plan import Retry, ShardWork
     from vcmbench.reports.summary import Summary
@@ -102,7 +103,9 @@ def run(
 
     if address == "local" and workers is not None:
         raise UsageError("--workers is for Ray, and --address local runs without it; leave one of them out")
-    job = load_job(job_file, overrides)
+    job = load_job(job_file, overrides, fetch=not dry_run)
+    if job.not_downloaded:
+        click.echo(f"warning: {job.not_downloaded}", err=True)
     for name, reason in job.unavailable.items():
         click.echo(f"without {name}: {reason}", err=True)
     if dry_run:
@@ -291,21 +294,71 @@ def codecs() -> None:
     for family, codec in registry.codecs.classes.items():
         click.echo(f"{family}: {codec.summary}")
         for name, parameter in codec.parameters.items():
-            default = str(parameter.default).lower() if isinstance(parameter.default, bool) else parameter.default
-            click.echo(f"    {name} = {default}: {parameter.help} ({parameter.allowed})")
+            click.echo(f"    {_parameter(name, parameter)}")
+
+
+def _parameter(name: str, parameter: Parameter) -> str:
+    default = str(parameter.default).lower() if isinstance(parameter.default, bool) else parameter.default
+    return f"{name} = {default}: {parameter.help} ({parameter.allowed})"
 
 
 @commands.command()
 def metrics() -> None:
     """List the metrics, their columns, and whether they can run here."""
     from vcmbench import registry
+    from vcmbench.interfaces import SetMetric
+    from vcmbench.weights import lacking
 
-    for name, metric in registry.metrics.classes.items():
-        missing = metric.unavailable()
+    for name, metric_class in registry.metrics.classes.items():
+        metric = metric_class()
+        missing = metric.unavailable() or lacking(metric.weights)
         click.echo(f"{name} ({metric.kind} vision): {metric.summary}" + (f" — cannot run: {missing}" if missing else ""))
-        for column, record in metric.columns.items():
+        for column, record in (metric.set_columns if isinstance(metric, SetMetric) else metric.columns).items():
             direction = f", {record.better} is better" if record.better else ""
             click.echo(f"    {column}: {record.title}{direction}")
+        for parameter, allowed in metric.parameters.items():
+            click.echo(f"    {_parameter(parameter, allowed)}")
+
+
+@commands.group()
+def weights() -> None:
+    """List, fetch and verify the files of pretrained networks."""
+
+
+@weights.command("list")
+def list_weights() -> None:
+    """List the files: what for, whose, under which licence, and where on this machine."""
+    from vcmbench.weights import ARTEFACTS, describe
+
+    for name in ARTEFACTS:
+        click.echo(describe(name))
+
+
+@weights.command(epilog="Example: VCMBENCH_WEIGHTS=/tmp/weights vcmbench weights fetch vgg16")
+@click.argument("names", nargs=-1, metavar="[NAME ...]")
+def fetch(names: tuple[str, ...]) -> None:
+    """Download the named files, or all, that are not on this machine."""
+    from vcmbench.weights import ARTEFACTS, describe, obtain
+
+    obtain(names or ARTEFACTS)
+    for name in names or ARTEFACTS:
+        click.echo(describe(name))
+
+
+@weights.command()
+@click.argument("names", nargs=-1, metavar="[NAME ...]")
+def verify(names: tuple[str, ...]) -> int:
+    """Hash the named files, or all on this machine, and compare with what is published."""
+    from vcmbench.weights import ARTEFACTS, check, find
+
+    good = True
+    for name in names or [name for name in ARTEFACTS if find(name)]:
+        try:
+            click.echo(check(name))
+        except UsageError as error:
+            click.echo(f"{name}: {error}", err=True)
+            good = False
+    return 0 if good else BAD_USAGE
 
 
 @commands.command()

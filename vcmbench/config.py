@@ -17,10 +17,11 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from vcmbench import registry
+from vcmbench import registry, weights
 from vcmbench.datasets.prepare import Preparation
 from vcmbench.datasets.selection import Selection
-from vcmbench.interfaces import Codec, Dataset, Metric, UsageError
+from vcmbench.downloads import DownloadError
+from vcmbench.interfaces import Codec, Dataset, Metric, Precision, SetMetric, Setup, UsageError
 from vcmbench.pipeline.task import Task
 from vcmbench.results import CONFIG, ROW_SCHEMA, RunDirectory
 
@@ -114,9 +115,13 @@ class JobFile(_Section):
     name: str = Field(min_length=1, description="text such as demo")
     dataset: DatasetSection = Field(description="a section such as {kind: demo}")
     codecs: list[Any] = Field(min_length=1, description="a list such as [jpeg: {quality: [4, 10]}, png]")
-    metrics: Literal["all", "available"] | Annotated[list[str], Field(min_length=1)] = Field(
-        "all", description="all, available or a list of names such as [psnr_y, ssim_y]"
+    metrics: Literal["all", "available"] | Annotated[list[Any], Field(min_length=1)] = Field(
+        "all", description="all, available or a list such as [psnr_y, landmarks: {detector: sfd}]"
     )
+    precision: Precision = Field("fp32", description="fp32 or bf16")
+    untrained: bool = Field(False, description="true or false")  # noqa: FBT003  # pydantic's way to state a default
+    unverified_weights: bool = Field(False, description="true or false")  # noqa: FBT003  # likewise
+    feature_images: int = Field(10_000, ge=0, description="a whole number of images from 0")
     out: str = Field(min_length=1, description="a folder or URL such as runs/demo")
     shard_size: int = Field(256, ge=1, le=100_000, description="a whole number of images from 1 to 100000")
     time_limit: float = Field(60.0, ge=0.01, le=86_400, description="a number of seconds from 0.01 to 86400")
@@ -126,12 +131,13 @@ class JobFile(_Section):
 class Job:
     """A job file that was checked: every name is known, every parameter in its range, every metric can run."""
 
-    def __init__(self, file: JobFile) -> None:
-        """Raise `UsageError` that names the key and the remedy."""
+    def __init__(self, file: JobFile, *, fetch: bool = False) -> None:
+        """Raise `UsageError` that names the key and the remedy; `fetch` downloads the weights that are not here."""
         self.file = file
         self.dataset = _dataset(file.dataset)
         self.codecs = _codecs(file.codecs)
-        self.metrics, self.unavailable = _metrics(file.metrics)
+        self.setup = Setup(precision=file.precision, untrained=file.untrained, unverified=file.unverified_weights)
+        self.metrics, self.unavailable, self.not_downloaded = _metrics(file.metrics, self.setup, fetch=fetch)
 
     @property
     def selection(self) -> Selection:
@@ -156,10 +162,25 @@ class Job:
             preparation=self.preparation,
             codecs=self.codecs,
             metrics=self.metrics,
+            without=self.unavailable,
+            setup=self.setup,
+            notices=tuple(self._notices()),
+            feature_images=self.file.feature_images,
             shard_size=self.file.shard_size,
             time_limit=self.file.time_limit,
             resolved=self.resolved,
         )
+
+    def _notices(self) -> Iterator[str]:
+        """What every output must say of the networks."""
+        names = dict.fromkeys(name for metric in self.metrics for name in metric.weights)
+        if self.setup.untrained and names:
+            yield "UNTRAINED: the networks are random, so that the values of their metrics mean nothing"
+            return
+        for name in names:
+            if weights.published(name) is False:
+                file = weights.verified(name, unverified=True)
+                yield f"unverified weights: {file.name}, SHA-256 {weights.sha256(file)}"
 
     @property
     def resolved(self) -> dict[str, Any]:
@@ -170,8 +191,11 @@ class Job:
         return {**job, "dataset": {"kind": self.dataset.kind, **options, **job["dataset"]}}
 
 
-def load_job(path: Path, overrides: Sequence[str] = ()) -> Job:
-    """Read and check a job file; `overrides` are `key=value` pairs, the key dotted and the value YAML."""
+def load_job(path: Path, overrides: Sequence[str] = (), *, fetch: bool = False) -> Job:
+    """Read and check a job file; `overrides` are `key=value` pairs, the key dotted and the value YAML.
+
+    `fetch` downloads the weights that the job's metrics need and that are not on this machine.
+    """
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
@@ -182,7 +206,7 @@ def load_job(path: Path, overrides: Sequence[str] = ()) -> Job:
         content = _mapping(read_yaml(text))
         for override in overrides:
             _override(content, override)
-        return Job(_checked(content))
+        return Job(_checked(content), fetch=fetch)
 
 
 def stored_job(run: RunDirectory) -> JobFile:
@@ -281,24 +305,72 @@ def _settings(entry: object) -> list[Codec]:
     return [plugin(**dict(zip(lists, values, strict=True))) for values in itertools.product(*lists.values())]
 
 
-def _metrics(wanted: str | Sequence[str]) -> tuple[tuple[type[Metric], ...], dict[str, str]]:
-    """The metrics to run, and for `available` the ones that cannot, with what they lack."""
-    known = sorted(registry.metrics.classes.values(), key=lambda metric: (metric.kind, metric.name))
-    names = [metric.name for metric in known] if isinstance(wanted, str) else list(dict.fromkeys(wanted))
+def _metrics(wanted: str | Sequence[object], setup: Setup, *, fetch: bool) -> tuple[tuple[Metric, ...], dict[str, str], str]:
+    """The metrics to run; for `available` the ones that cannot, with what they lack; and why nothing could be downloaded."""
     with _at("metrics"):
-        metrics = [registry.metrics.get(name) for name in names]
-    lacking = {metric.name: reason for metric in metrics if (reason := metric.unavailable())}
-    if lacking and wanted != "available":
-        name, reason = next(iter(lacking.items()))
-        raise UsageError(f"metrics: {name} cannot run: {reason}; or write `metrics: available` to go without it")
-    running = tuple(metric for metric in metrics if metric.name not in lacking)
+        metrics = _named_metrics(wanted, setup)
+        failure = _fetch(metrics, setup) if fetch and not setup.untrained else ""
+        lacking = {metric.name: reason for metric in metrics if (reason := _lack(metric, setup))}
+        if lacking and wanted != "available":
+            name, reason = next(iter(lacking.items()))
+            raise UsageError(f"{name} cannot run: {failure or reason}; or write `metrics: available` to go without it")
+        running = tuple(metric for metric in metrics if metric.name not in lacking)
+        _refuse_equal_columns(running)
+    return running, lacking, failure
+
+
+def _named_metrics(wanted: str | Sequence[object], setup: Setup) -> list[Metric]:
+    if isinstance(wanted, str):
+        known = sorted(registry.metrics.classes.values(), key=lambda metric: (metric.kind, metric.name))
+        return [metric(setup) for metric in known]
+    metrics: dict[str, Metric] = {}
+    for entry in wanted:
+        name, params = _named_params(entry)
+        if name in metrics:
+            raise UsageError(f"{name} is asked for twice; remove one")
+        metrics[name] = registry.metrics.get(name)(setup, **params)
+    return list(metrics.values())
+
+
+def _named_params(entry: object) -> tuple[str, dict[str, Any]]:
+    if isinstance(entry, str):
+        return entry, {}
+    if isinstance(entry, dict) and len(entry) == 1:
+        [(name, params)] = entry.items()
+        if isinstance(params, dict | None):
+            return str(name), {str(key): value for key, value in (params or {}).items()}
+    raise UsageError(f"one metric must stand here, such as `psnr_y` or `landmarks: {{detector: sfd}}`, not {_shown(entry)}")
+
+
+def _fetch(metrics: Sequence[Metric], setup: Setup) -> str:
+    """Download the weights that are not on this machine; say what could not be had."""
+    usable = [metric for metric in metrics if metric.unavailable() is None]
+    try:
+        weights.obtain([name for metric in usable for name in metric.weights], unverified=setup.unverified)
+    except DownloadError as error:
+        return str(error)
+    return ""
+
+
+def _lack(metric: Metric, setup: Setup) -> str | None:
+    """What a metric lacks on this machine; raises `UsageError` for weights that are not the published ones."""
+    reason = metric.unavailable()
+    if reason is not None or setup.untrained:
+        return reason
+    reason = weights.lacking(metric.weights)
+    for name in metric.weights if reason is None else ():
+        weights.verified(name, unverified=setup.unverified)
+    return reason
+
+
+def _refuse_equal_columns(metrics: Sequence[Metric]) -> None:
     owners = dict.fromkeys(ROW_SCHEMA.names, "vcmbench itself")
-    for metric in running:
-        for column in metric.columns:
+    for metric in metrics:
+        names = [*metric.columns, metric.name, *metric.set_columns] if isinstance(metric, SetMetric) else [*metric.columns]
+        for column in names:
             owner = owners.setdefault(column.lower(), metric.name)  # DuckDB's names do not tell cases apart
             if owner != metric.name:
-                raise UsageError(f"metrics: {metric.name} and {owner} both give the column {column!r}; leave one out")
-    return running, lacking
+                raise UsageError(f"{metric.name} and {owner} both give the column {column!r}; leave one out")
 
 
 @contextmanager

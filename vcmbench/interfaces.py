@@ -13,6 +13,7 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeAlias, TypeVar, cast
 
 import numpy as np
@@ -102,6 +103,15 @@ class Parameter:
         return cast(ParameterValue, value)
 
 
+def resolve(owner: str, parameters: Mapping[str, Parameter], given: Mapping[str, object]) -> dict[str, ParameterValue]:
+    """Return the value of every parameter; raise `ParameterError` for an unknown one, a wrong type or value."""
+    unknown = [name for name in given if name not in parameters]
+    if unknown:
+        known = ", ".join(parameters) or "none"
+        raise ParameterError(f"{owner}: unknown parameter {unknown[0]!r}; its parameters are: {known}")
+    return {name: parameter.check(owner, name, given.get(name, parameter.default)) for name, parameter in parameters.items()}
+
+
 class Codec(ABC):
     """One *setting* of one codec family, e.g. jpeg at quality 4.
 
@@ -122,14 +132,7 @@ class Codec(ABC):
 
     def __init__(self, **params: object) -> None:
         """Resolve the defaults; raise `ParameterError` for what is unknown or out of range."""
-        unknown = [name for name in params if name not in self.parameters]
-        if unknown:
-            known = ", ".join(self.parameters) or "none"
-            raise ParameterError(f"{self.family}: unknown parameter {unknown[0]!r}; its parameters are: {known}")
-        self.params: dict[str, ParameterValue] = {
-            name: parameter.check(self.family, name, params.get(name, parameter.default))
-            for name, parameter in self.parameters.items()
-        }
+        self.params = resolve(self.family, self.parameters, params)
 
     @property
     def defaults(self) -> Mapping[str, ParameterValue]:
@@ -214,11 +217,12 @@ class Batch:
     changes it in place, and nobody else sees the change. Features of other types, a list say, are shared as they are.
     """
 
-    def __init__(self, images: Tensor, boxes: Tensor | None = None) -> None:
+    def __init__(self, images: Tensor, boxes: Tensor | None = None, original: Batch | None = None) -> None:
         if images.ndim != 4 or images.shape[1] != 3 or str(images.dtype) != "torch.uint8":
             raise ValueError(f"a batch takes uint8 tensors of shape B×3×H×W, not {images.dtype} {tuple(images.shape)}")
         self._images = _copy_on_write(images)
         self._boxes = None if boxes is None else _copy_on_write(boxes)
+        self._original = original
         self._features: dict[Hashable, Any] = {}
         self._parts: dict[tuple[int, int], Batch] = {}
         self._lock = threading.RLock()
@@ -239,6 +243,11 @@ class Batch:
         """
         return None if self._boxes is None else _copy_on_write(self._boxes)
 
+    @property
+    def original(self) -> Batch:
+        """What these images were decoded from, if that was told; else this batch itself."""
+        return self._original or self
+
     def get(self, extractor: Extractor[Feature]) -> Feature:
         """Return the extractor's feature of these images, computed on the first call whichever thread makes it."""
         with self._lock:
@@ -253,7 +262,8 @@ class Batch:
         with self._lock:
             if (start, stop) not in self._parts:
                 boxes = None if self._boxes is None else self._boxes[start:stop]
-                self._parts[start, stop] = Batch(self._images[start:stop], boxes)
+                original = None if self._original is None else self._original.part(start, stop)
+                self._parts[start, stop] = Batch(self._images[start:stop], boxes, original)
             return self._parts[start, stop]
 
     def release(self, keep: Collection[Extractor[Any]] = ()) -> None:
@@ -291,6 +301,20 @@ Value: TypeAlias = float | bool | str | Missing
 Scores: TypeAlias = Mapping[str, Sequence[Value]]
 """Column → one value per image of the batch, in order."""
 
+Precision: TypeAlias = Literal["fp32", "bf16"]
+
+
+@dataclass(frozen=True)
+class Setup:
+    """How the networks of metrics and codecs are run."""
+
+    device: str = "cpu"
+    precision: Precision = "fp32"
+    untrained: bool = False
+    """Seeded random networks instead of pretrained ones: for smoke tests and speed, since the values mean nothing."""
+    unverified: bool = False
+    """Whether to use weight files whose hash is not the published one."""
+
 
 @dataclass(frozen=True)
 class Column:
@@ -303,11 +327,22 @@ class Column:
     limits: tuple[float | None, float | None] = (None, None)
 
 
+@dataclass(frozen=True)
+class StoredFeature:
+    """A feature that is kept for the first images of a run: what a set metric, or a figure of the report, is made from."""
+
+    name: str
+    """Metrics that store the same feature name it alike."""
+    length: int
+    extractor: Extractor[Tensor]
+    """Gives B×`length` float32; an image without the feature has NaN in its row."""
+
+
 class Metric(ABC):
     """One value, or a few, per pair of original and decoded image.
 
-    One instance serves several threads at once: `score` keeps no state. Tensors it takes from a batch are its own to change,
-    features of other types are not.
+    Making one loads nothing: networks are loaded by the first `score`. One instance serves several threads at once: `score`
+    keeps no state. Tensors it takes from a batch are its own to change, features of other types are not.
     """
 
     name: ClassVar[str]
@@ -316,25 +351,74 @@ class Metric(ABC):
     """Raised whenever the same images would give other values."""
     kind: ClassVar[Literal["human", "machine"]]
     columns: ClassVar[Mapping[str, Column]]
+    parameters: ClassVar[Mapping[str, Parameter]] = {}
+    requires: ClassVar[Mapping[str, str]] = {}
+    """Modules that must be there → how to get them, e.g. "pip install 'vcmbench[metrics]'"."""
+    weights: tuple[str, ...] = ()
+    """The names in `vcmbench.weights` of the files that its networks are made from."""
     extractors: tuple[Extractor[Any], ...] = ()
     """What `score` asks of a batch; features that no metric of the job still names are freed."""
+    stores: tuple[StoredFeature, ...] = ()
 
-    def __init__(self, device: str = "cpu") -> None:
-        self.device = device
+    def __init__(self, setup: Setup | None = None, **params: object) -> None:
+        """Resolve the defaults; raise `ParameterError` for a parameter that is unknown or out of range."""
+        self.setup = setup or Setup()
+        self.params = resolve(self.name, self.parameters, params)
 
-    @classmethod
-    def unavailable(cls) -> str | None:
-        """Say what is missing on this machine and how to get it, or None when the metric can run."""
-        return None
+    def unavailable(self) -> str | None:
+        """Say what is missing on this machine and how to get it, or None; weights are looked up elsewhere."""
+        missing = [module for module in self.requires if find_spec(module) is None]
+        return f"needs {missing[0]}; {self.requires[missing[0]]}" if missing else None
 
     @property
     def identity(self) -> dict[str, object]:
-        """Everything that can change a value: class version, weights, backend, precision."""
-        return {"name": self.name, "version": self.version}
+        """Everything that can change a value: class version, parameters, weights, backend, precision."""
+        params = {"params": self.params} if self.params else {}
+        return {"name": self.name, "version": self.version, **params}
 
     @abstractmethod
     def score(self, reference: Batch, decoded: Batch) -> Scores:
         """Compare each decoded image with its original; every column has one value, or a `Missing`, per image."""
+
+
+class SetMetric(Metric):
+    """One value, or a few, per set of images, e.g. FID; what is computed per image is a feature, which is stored."""
+
+    columns: ClassVar[Mapping[str, Column]] = {}
+    set_columns: ClassVar[Mapping[str, Column]]
+    value: ClassVar[str]
+    """`module:function`, called when reporting with the feature of the originals (N×D float32), an iterable of that of the
+    decoded images under one setting after another (N×D each), and the identities (N, None where unknown). It yields, for
+    each setting in turn, set column → `SetValue`. The module must not need torch."""
+
+    @property
+    @abstractmethod
+    def feature(self) -> StoredFeature:
+        """What the value is made from."""
+
+    @property
+    def stores(self) -> tuple[StoredFeature, ...]:  # type: ignore[override]  # made when asked for: it depends on the setup
+        """The feature."""
+        return (self.feature,)
+
+    @property
+    def extractors(self) -> tuple[Extractor[Any], ...]:  # type: ignore[override]  # likewise
+        """The feature's extractor."""
+        return (self.feature.extractor,)
+
+    def score(self, reference: Batch, decoded: Batch) -> Scores:  # noqa: ARG002  # there is no value of one image
+        """Nothing: a single image has no value."""
+        return {}
+
+
+@dataclass(frozen=True)
+class SetValue:
+    """The value of a set metric: its error where one is known, over how many images, and what a reader must know."""
+
+    value: float | None
+    error: float | None = None
+    n: int = 0
+    note: str = ""
 
 
 # -------------------------------------------------------------------------------------------------------- datasets

@@ -1,6 +1,7 @@
 """The run directory: a public contract, shared by the pipeline that writes it and the reports that read it.
 
-    config.yaml  manifest.parquet  provenance.json  index.json  results/shard-000000.g1-5f0c9a1b.parquet
+    config.yaml  manifest.parquet  provenance.json  index.json
+    results/shard-000000.g1-5f0c9a1b.parquet  features/ (likewise, where a metric stores any)
     summary.parquet  report/  tracking.json (how MLflow knows the run)
 
 The directory is a local path or any fsspec URL. A shard file is immutable once `index.json` names it, and readers follow
@@ -12,17 +13,27 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Literal, cast
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from vcmbench.interfaces import Codec, Metric, ParameterValue, StorageError, UsageError, digest
+from vcmbench.interfaces import (
+    Codec,
+    Column,
+    Metric,
+    ParameterValue,
+    SetMetric,
+    StorageError,
+    UsageError,
+    digest,
+)
 from vcmbench.storage import Storage
 
 FORMAT = 1
@@ -33,6 +44,12 @@ MANIFEST, INDEX, CONFIG, PROVENANCE, SUMMARY = (
     "provenance.json",
     "summary.parquet",
 )
+
+RESULTS, FEATURES = "results", "features"
+"""The folders of shard files."""
+
+ORIGINAL = ""
+"""What stands for the setting beside a feature of the original."""
 
 ROW_SCHEMA = pa.schema(
     [
@@ -116,26 +133,58 @@ class MetricRecord(_Record):
     version: str
     summary: str
     columns: dict[str, ColumnRecord]
+    set_columns: dict[str, ColumnRecord] = {}
+    value: str = ""
+    """`module:function` that gives a set metric's columns from its feature."""
+    features: dict[str, int] = {}
+    """What is stored for it besides its columns: name → length."""
 
     @classmethod
     def of(cls, metric: Metric) -> MetricRecord:
         """Describe a metric."""
-        columns = {
-            name: ColumnRecord(title=column.title, better=column.better, dtype=column.dtype, unit=column.unit)
-            for name, column in metric.columns.items()
-        }
+        columns = _column_records(metric.columns)
+        features = {feature.name: feature.length for feature in metric.stores}
+        shape = {"columns": {name: column.dtype for name, column in columns.items()}}
         return cls(
-            key=digest({**metric.identity, "columns": {name: column.dtype for name, column in columns.items()}}),
+            key=digest({**metric.identity, **shape, **({"features": features} if features else {})}),
             name=metric.name,
             kind=metric.kind,
             version=metric.version,
             summary=metric.summary,
             columns=columns,
+            set_columns=_column_records(metric.set_columns) if isinstance(metric, SetMetric) else {},
+            value=metric.value if isinstance(metric, SetMetric) else "",
+            features=features,
         )
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """What a shard is complete for once it has the metric: its columns, or a set metric's name."""
+        return (*self.columns, self.name) if self.set_columns else tuple(self.columns)
+
+    @property
+    def row_keys(self) -> tuple[str, ...]:
+        """All that it gives to a row."""
+        return (*self.columns, *(key for name in self.features for key in feature_keys(name)))
+
+
+def _column_records(columns: Mapping[str, Column]) -> dict[str, ColumnRecord]:
+    return {
+        name: ColumnRecord(title=column.title, better=column.better, dtype=column.dtype, unit=column.unit)
+        for name, column in columns.items()
+    }
+
+
+def feature_keys(name: str) -> tuple[str, str]:
+    """How a row calls a stored feature of its decoded image, and of its original."""
+    return f"{_FEATURE}{name}", f"original {name}"
+
+
+_FEATURE = "feature "
 
 
 Cells = dict[str, dict[str, str]]
-"""Setting key → metric column → the key of the metric that gave the column's values."""
+"""Setting key → metric column, or set metric's name → the key of the metric that gave the values."""
 
 
 class ShardRecord(_Record):
@@ -148,6 +197,13 @@ class ShardRecord(_Record):
     """Setting key → how many of its rows are errors or lack a value for a reason that may pass; absent where none is."""
     transient: dict[str, int] = {}
     """The same, but only rows of which the reason may pass."""
+    features: str = ""
+    """The file of what is stored for set metrics and figures; none where no metric asks for it."""
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The shard's files."""
+        return tuple(filter(None, (self.file, self.features)))
 
 
 class Index(_Record):
@@ -160,19 +216,31 @@ class Index(_Record):
     """The lease of the driver that wrote this, so that a driver that was taken over does not take it for its own."""
     settings: tuple[SettingRecord, ...]
     metrics: tuple[MetricRecord, ...]
+    without: dict[str, str] = {}
+    """Metrics that `metrics: available` leaves out → what they lack."""
     cell_sets: dict[str, Cells] = {}
     shards: dict[int, ShardRecord] = {}
 
     @property
     def wanted(self) -> Cells:
         """The cells that the job asks of every shard."""
-        columns = {name: metric.key for metric in self.metrics for name in metric.columns}
+        columns = {name: metric.key for metric in self.metrics for name in metric.cells}
         return {setting.key: columns for setting in self.settings}
 
     @property
     def columns(self) -> dict[str, ColumnRecord]:
         """Every metric column the job asks for, in the job's order."""
         return {name: column for metric in self.metrics for name, column in metric.columns.items()}
+
+    @property
+    def set_columns(self) -> dict[str, ColumnRecord]:
+        """Every column of a set metric the job asks for, in the job's order."""
+        return {name: column for metric in self.metrics for name, column in metric.set_columns.items()}
+
+    @property
+    def features(self) -> dict[str, int]:
+        """Every stored feature the job asks for, and its length."""
+        return {name: length for metric in self.metrics for name, length in metric.features.items()}
 
     def cells(self, shard: int) -> Cells:
         """The cells a shard is complete for; none for a shard that has no file yet."""
@@ -203,13 +271,21 @@ class Index(_Record):
         cells: Cells,
         errors: Mapping[str, int] = MappingProxyType({}),
         transient: Mapping[str, int] = MappingProxyType({}),
+        features: str = "",
     ) -> Index:
         """Return the index with that file as the shard's current one; an older generation changes nothing."""
         current = self.shards.get(shard)
         if current and current.generation >= generation:
             return self
         name = digest(cells)
-        record = ShardRecord(file=file, generation=generation, cells=name, errors=dict(errors), transient=dict(transient))
+        record = ShardRecord(
+            file=file,
+            generation=generation,
+            cells=name,
+            errors=dict(errors),
+            transient=dict(transient),
+            features=features,
+        )
         return self.model_copy(
             update={"cell_sets": {**self.cell_sets, name: cells}, "shards": {**self.shards, shard: record}}
         )
@@ -317,11 +393,34 @@ class RunDirectory(Storage):
 
         `writer` is a short hexadecimal token, another for each driver, so that none overwrites what a later one has named.
         """
-        name = f"results/shard-{shard:06d}.g{generation}-{writer}.parquet"
+        name = f"{RESULTS}/shard-{shard:06d}.g{generation}-{writer}.parquet"
         buffer = io.BytesIO()
         pq.write_table(table, buffer, compression="zstd")
         self.write(name, buffer.getvalue())
         return name
+
+    def write_features(self, shard: int, generation: int, rows: Sequence[Mapping[str, object]], writer: str) -> str:
+        """Store the features that a shard's rows carry and return the file's name; "" where they carry none."""
+        tables = feature_tables(rows)
+        if not tables:
+            return ""
+        name = f"{FEATURES}/shard-{shard:06d}.g{generation}-{writer}.parquet"
+        buffer = io.BytesIO()
+        with pq.ParquetWriter(buffer, tables[0].schema, compression="zstd") as file:
+            for table in tables:
+                file.write_table(table)  # a row group each, so that a reader of one setting fetches only that
+        self.write(name, buffer.getvalue())
+        return name
+
+    def read_features(self, file: str, columns: Sequence[str] | None = None, setting: str | None = None) -> pa.Table:
+        """The features of one shard, of all settings or of one; a damaged file raises `StorageError`."""
+        filters = None if setting is None else [("setting", "=", setting)]
+        try:
+            with self.open(file) as source:
+                return pq.read_table(source, columns=columns, filters=filters)
+        except pa.ArrowException as error:
+            reason = f"{self.path(file)} is damaged: {error}"
+            raise StorageError(f"{reason}; delete it and run the same command again, which computes it anew") from error
 
     def read_shard(self, file: str) -> pa.Table:
         """The rows of one shard file; a damaged one raises `StorageError`."""
@@ -342,9 +441,9 @@ class RunDirectory(Storage):
         return cast("dict[str, Any]", json.loads(self.read(PROVENANCE))) if self.exists(PROVENANCE) else {}
 
 
-def complete_shards(index: Index) -> list[str]:
-    """The files of the shards that have every cell the job asks for; reports read only these."""
-    return [record.file for shard, record in sorted(index.shards.items()) if index.is_complete(shard)]
+def complete_shards(index: Index) -> list[int]:
+    """The shards that have every cell the job asks for; reports read only these."""
+    return [shard for shard in sorted(index.shards) if index.is_complete(shard)]
 
 
 def _chain(first: pa.RecordBatch, rest: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -355,3 +454,62 @@ def _chain(first: pa.RecordBatch, rest: Iterator[pa.RecordBatch]) -> Iterator[pa
 def table_of(rows: Sequence[Mapping[str, object]], schema: pa.Schema) -> pa.Table:
     """Rows as a table; what a row does not name is null."""
     return pa.Table.from_pylist(list(rows), schema=schema)
+
+
+def feature_tables(rows: Sequence[Mapping[str, object]]) -> list[pa.Table]:
+    """The features that rows carry: a table of the originals, then one for each setting; a null where a row has none.
+
+    Columns: `image`, `setting` (`ORIGINAL` for an original), and for each feature a list of float32 of its length.
+    """
+    keys = dict.fromkeys(key for row in rows for key, value in row.items() if key.startswith(_FEATURE) and value is not None)
+    names = [key.removeprefix(_FEATURE) for key in keys]
+    if not names:
+        return []
+    by_setting: dict[str, list[Mapping[str, object]]] = {}
+    originals: dict[str, dict[str, object]] = {}
+    for row in rows:
+        by_setting.setdefault(str(row["setting"]), []).append(row)
+        original = originals.setdefault(str(row["image"]), {"image": row["image"]})
+        for key, original_key in map(feature_keys, names):
+            if row.get(original_key) is not None:
+                original[key] = row[original_key]
+    groups: dict[str, Sequence[Mapping[str, object]]] = {ORIGINAL: list(originals.values()), **by_setting}
+    return [_feature_table(setting, group, names) for setting, group in groups.items()]
+
+
+def _feature_table(setting: str, rows: Sequence[Mapping[str, object]], names: Iterable[str]) -> pa.Table:
+    columns = {
+        "image": pa.array([row["image"] for row in rows], pa.string()),
+        "setting": pa.array([setting] * len(rows), pa.string()),
+    }
+    for name in names:
+        values = [row.get(feature_keys(name)[0]) for row in rows]
+        columns[name] = pa.array(values, pa.list_(pa.float32()))  # of one length, but Parquet has no nulls among such
+    return pa.table(columns)
+
+
+def attach_features(rows: Sequence[dict[str, object]], features: pa.Table) -> None:
+    """Give stored rows what was stored beside them, as float32 arrays."""
+    places = {
+        (image, setting): place
+        for place, (image, setting) in enumerate(
+            zip(features["image"].to_pylist(), features["setting"].to_pylist(), strict=True)
+        )
+    }
+    for name in features.column_names[2:]:
+        matrix, present = feature_matrix(features[name])
+        for row in rows:
+            for key, setting in zip(feature_keys(name), (row["setting"], ORIGINAL), strict=True):
+                place = places.get((row["image"], setting))
+                if place is not None and present[place]:
+                    row[key] = matrix[place]
+
+
+def feature_matrix(column: pa.ChunkedArray) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
+    """A feature's column as N×D, and which of its rows have a value; the others are zero. D is 0 where none has."""
+    array = column.combine_chunks()
+    present = array.is_valid().to_numpy(zero_copy_only=False)
+    values = array.flatten().to_numpy()
+    matrix = np.zeros((len(array), len(values) // max(1, present.sum())), np.float32)
+    matrix[present] = values.reshape(present.sum(), -1)
+    return matrix, present

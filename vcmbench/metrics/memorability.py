@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import base64
-import functools
 import importlib
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import FileHash, PackagePath, files, version
-from importlib.util import find_spec
-from typing import ClassVar, cast
+from importlib.metadata import FileHash, PackagePath, files
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import PIL.Image
 import torch
 from torch import Tensor, nn
 
-from vcmbench.interfaces import Batch, Column, Metric, Scores, UsageError
+from vcmbench.interfaces import Batch, Column, Metric, Scores, Setup
+from vcmbench.metrics.networks import forward, network_identity
 from vcmbench.torchvision_import import import_torchvision
 
 RESIZED = 256
@@ -35,17 +34,18 @@ def weight_hash() -> str:
     return base64.urlsafe_b64decode(recorded.value + "=").hex()
 
 
-@functools.cache
-def load_network(device: str) -> nn.Module:
-    """Return ResMem for inference on `device`; its weights are mapped into memory, and so shared by processes on the CPU."""
+def resmem(setup: Setup) -> nn.Module:  # noqa: ARG001  # its weights are always here, so that it is never untrained
+    """Return ResMem with its own weights."""
     import_torchvision()
-    resmem = importlib.import_module("resmem")
+    package = importlib.import_module("resmem")
     with warnings.catch_warnings(), torch.device("meta"):
         warnings.simplefilter("ignore")  # resmem calls torchvision in a deprecated way, and loads weights that "meta" drops
-        network = cast(nn.Module, resmem.ResMem(pretrained=True))
+        network: Any = package.ResMem(pretrained=True)
     weights = torch.load(weight_file().locate(), map_location="cpu", mmap=True, weights_only=True)
     network.load_state_dict(weights, assign=True)
-    return network.requires_grad_(requires_grad=False).eval().to(device)
+    # resmem flattens what comes here by a view, which another memory layout of the images does not allow.
+    network.pool5.register_forward_hook(lambda _layer, _inputs, output: output.contiguous())
+    return cast(nn.Module, network)
 
 
 def preprocess(images: Tensor) -> Tensor:
@@ -66,16 +66,14 @@ def _resize(image: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class ResMemScore:
-    """The memorability that ResMem predicts, its network run on `device`."""
+    """The memorability that ResMem predicts."""
 
-    device: str
+    setup: Setup
 
-    @torch.inference_mode()
     def __call__(self, batch: Batch) -> list[float]:
         """Return one score in [0, 1] per image."""
-        crops = preprocess(batch.images).to(self.device)
-        with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):  # full float32 on a GPU, too
-            return cast(list[float], load_network(self.device)(crops).squeeze(1).tolist())
+        crops = preprocess(batch.images)
+        return cast(list[float], forward(resmem, self.setup, crops).squeeze(1).float().tolist())
 
 
 class Memorability(Metric):
@@ -89,26 +87,20 @@ class Memorability(Metric):
         "memorability": Column("Memorability", "higher", limits=(0, 1)),
         "memorability_delta": Column("Memorability − original's", None, limits=(-1, 1)),
     }
+    requires: ClassVar[Mapping[str, str]] = dict.fromkeys(
+        ("resmem", "torchvision"),
+        "resmem is free for non-commercial use, research included; pip install 'vcmbench[memorability]'",
+    )
 
-    def __init__(self, device: str = "cpu") -> None:
-        """Raise `UsageError` where resmem is not installed."""
-        if reason := self.unavailable():
-            raise UsageError(f"memorability: {reason}")
-        super().__init__(device)
-        self.scorer = ResMemScore(device)
+    def __init__(self, setup: Setup | None = None) -> None:
+        super().__init__(setup)
+        self.scorer = ResMemScore(self.setup)
         self.extractors = (self.scorer,)
-
-    @classmethod
-    def unavailable(cls) -> str | None:
-        """Say how to get resmem where it is missing."""
-        if find_spec("resmem") and find_spec("torchvision"):
-            return None
-        return "needs resmem, which is free for non-commercial use; pip install 'vcmbench[memorability]'"
 
     @property
     def identity(self) -> dict[str, object]:
-        """The release of resmem and the SHA-256 of its weights, besides name and version."""
-        return {**super().identity, "resmem": version("resmem"), "weights": weight_hash()}
+        """The release of resmem, the SHA-256 of its weights and the precision, besides name and version."""
+        return {**super().identity, **network_identity(self.setup, (), ("resmem",)), "weights": weight_hash()}
 
     def score(self, reference: Batch, decoded: Batch) -> Scores:
         """Score each decoded image, and subtract its original's score."""

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
+import pyarrow as pa
 import yaml
 
-from vcmbench import registry
+from vcmbench import registry, weights
 from vcmbench.datasets.selection import select
 from vcmbench.interfaces import Superseded, UsageError
 from vcmbench.pipeline.environment import environment
@@ -18,8 +20,18 @@ from vcmbench.pipeline.lease import Lease, held, taken_over
 from vcmbench.pipeline.plan import Retry, ShardWork, plan
 from vcmbench.pipeline.task import Task
 from vcmbench.pipeline.worker import ShardResult
-from vcmbench.pipeline.worker_job import WorkerJob
-from vcmbench.results import CONFIG, INDEX, MANIFEST, Index, MetricRecord, RunDirectory, SettingRecord
+from vcmbench.pipeline.worker_job import MetricOrder, WorkerJob
+from vcmbench.results import (
+    CONFIG,
+    FEATURES,
+    INDEX,
+    MANIFEST,
+    RESULTS,
+    Index,
+    MetricRecord,
+    RunDirectory,
+    SettingRecord,
+)
 from vcmbench.storage import UNFINISHED
 
 GROWING = ("limit",)
@@ -66,7 +78,7 @@ class Survey:
     grows: bool
     """Whether the manifest must be written or appended to."""
     files: frozenset[str]
-    """Everything in the folder of shard files."""
+    """Everything in the folders of shard files."""
 
     def shard_sizes(self) -> dict[int, int]:
         """Shard → its number of images, as the manifest says or will say."""
@@ -111,25 +123,22 @@ def survey(task: Task) -> Survey:
     """Look at a run directory; raise `UsageError` when the job contradicts what it was begun with."""
     directory = RunDirectory(task.out)
     stored = directory.read_index()
-    before = _stored_job(directory)
-    if before is not None:
-        _refuse_contradiction(before, task, directory)
-        if not directory.exists(MANIFEST):
-            raise UsageError(f"{directory.path(MANIFEST)} is missing; restore it, or choose another `out`")
-    files = frozenset(directory.names("results"))
+    before = _checked_job(directory, task)
+    if before is not None and not directory.exists(MANIFEST):
+        raise UsageError(f"{directory.path(MANIFEST)} is missing; restore it, or choose another `out`")
+    files = frozenset(file for folder in (RESULTS, FEATURES) for file in directory.names(folder))
     shards = stored.shards if stored else {}
     index = Index(
         name=task.name,
-        notice=task.dataset.notice,
+        notice="; ".join(filter(None, (task.dataset.notice, *task.notices))),
         settings=tuple(SettingRecord.of(codec, task.preparation.identity) for codec in task.codecs),
-        metrics=tuple(MetricRecord.of(metric()) for metric in task.metrics),
+        metrics=tuple(MetricRecord.of(metric) for metric in task.metrics),
+        without=dict(task.without),
         cell_sets=stored.cell_sets if stored else {},
-        shards={shard: record for shard, record in shards.items() if record.file in files},
+        shards={shard: record for shard, record in shards.items() if files.issuperset(record.files)},
     )
     # A manifest without a job is what a run left that was killed here; nothing was computed from it.
-    return Survey(
-        task, directory, index, begun=before is not None, grows=before is None or _grown(before, task), files=files
-    )
+    return Survey(task, directory, index, begun=before is not None, grows=_grows(before, task), files=files)
 
 
 @contextlib.contextmanager
@@ -138,19 +147,20 @@ def open_run(task: Task) -> Iterator[Run]:
 
     Raises `UsageError` when the job contradicts what the directory was begun with, or another driver holds it.
     """
-    if survey(task).grows:
-        next(task.dataset.images(), None)  # a data set that is not there is told before anything is written
-    with held(RunDirectory(task.out)) as lease:
-        _delete_unfinished(RunDirectory(task.out))
+    directory = RunDirectory(task.out)
+    # A data set that is not there is told before anything is written.
+    images = _selected(task) if _grows(_checked_job(directory, task), task) else None
+    with held(directory) as lease:
+        _delete_unfinished(directory)
         found = survey(task)
         directory = found.directory
         if found.grows:
-            images = select(task.dataset.images(), task.selection)
-            directory.write_manifest(images, task.shard_size, append=found.begun)
+            directory.write_manifest(images or _selected(task), task.shard_size, append=found.begun)
+        del images  # the listing's memory
         directory.write(CONFIG, yaml.safe_dump(dict(task.resolved), sort_keys=False, allow_unicode=True).encode())
         index = found.index.model_copy(update={"writer": lease.token})
         directory.write_index(index)
-        for file in found.files - {record.file for record in index.shards.values()}:
+        for file in found.files - {file for record in index.shards.values() for file in record.files}:
             directory.delete(file)  # a former generation, or what a killed run left
         yield Run(task, directory, index, lease)
 
@@ -170,7 +180,7 @@ def converge(
     if works:
         # The report shows the provenance, and a tracking URI may hold a password.
         job = {key: value for key, value in run.task.resolved.items() if key != "mlflow"}
-        run.directory.write_provenance({"environment": environment(), "job": job})
+        run.directory.write_provenance({"environment": environment(), "weights": _weights(run.task), "job": job})
 
     def show(done: int) -> None:
         run.lease.check()
@@ -181,15 +191,28 @@ def converge(
     return outcome
 
 
+def _selected(task: Task) -> Iterator[pa.RecordBatch]:
+    """The images of the job, of which the first have been listed already."""
+    images = select(task.dataset.images(), task.selection)
+    return itertools.chain([next(images)], images)
+
+
+def _weights(task: Task) -> dict[str, str]:
+    """The weight files that the job's networks are made from, and their SHA-256."""
+    names = dict.fromkeys(name for metric in task.metrics for name in metric.weights)
+    files = [] if task.setup.untrained else [weights.verified(name, unverified=task.setup.unverified) for name in names]
+    return {file.name: weights.sha256(file) for file in files}
+
+
 def _commit(run: Run, outcome: Outcome, result: ShardResult) -> None:
-    if not run.directory.exists(result.file):
+    if not all(run.directory.exists(file) for file in filter(None, (result.file, result.features))):
         if not run.directory.exists(INDEX):
             raise Superseded(taken_over(run.directory))
         raise UsageError(
             f"{run.directory.path(result.file)} was stored by a worker but is not here; put `out` where all nodes see it"
         )
     outcome.index = outcome.index.with_shard(
-        result.shard, result.file, result.generation, result.cells, result.errors, result.transient
+        result.shard, result.file, result.generation, result.cells, result.errors, result.transient, result.features
     )
     try:
         run.directory.write_index(outcome.index)
@@ -219,9 +242,10 @@ def worker_job(run: Run, resources: Resources) -> WorkerJob:
         dataset=task.dataset,
         preparation=task.preparation,
         codecs=task.codecs,
-        metrics=tuple(registry.spell(metric) for metric in task.metrics),
+        metrics=tuple(MetricOrder(registry.spell(type(metric)), metric.params) for metric in task.metrics),
+        setup=replace(task.setup, device=resources.device),
+        feature_images=task.feature_images,
         time_limit=task.time_limit,
-        device=resources.device,
         processes=resources.processes,
         threads=resources.threads,
         batch_size=batch_of(resources.batch_size, task.preparation.size),
@@ -231,6 +255,14 @@ def worker_job(run: Run, resources: Resources) -> WorkerJob:
 def batch_of(batch_size: int, side: int) -> int:
     """How many images of that side take the memory of so many of `BATCH_SIDE`; not more of smaller ones."""
     return max(1, min(batch_size, batch_size * BATCH_SIDE**2 // side**2))
+
+
+def _checked_job(run: RunDirectory, task: Task) -> dict[str, Any] | None:
+    """The job that the directory was begun with; raises `UsageError` when the new one contradicts it."""
+    before = _stored_job(run)
+    if before is not None:
+        _refuse_contradiction(before, task, run)
+    return before
 
 
 def _stored_job(run: RunDirectory) -> dict[str, Any] | None:
@@ -261,7 +293,7 @@ def _refuse_contradiction(before: Mapping[str, Any], task: Task, run: RunDirecto
 def _fixed(job: Mapping[str, Any]) -> dict[str, object]:
     """What may not change in a run directory, by dotted key: which images, how prepared, in which shards."""
     section = {key: value for key, value in job["dataset"].items() if key not in GROWING}
-    return {"shard_size": job["shard_size"], **_dotted("dataset", section)}
+    return {"shard_size": job["shard_size"], "feature_images": job.get("feature_images"), **_dotted("dataset", section)}
 
 
 def _dotted(prefix: str, section: Mapping[str, Any]) -> dict[str, object]:
@@ -272,8 +304,9 @@ def _dotted(prefix: str, section: Mapping[str, Any]) -> dict[str, object]:
     return keys
 
 
-def _grown(before: Mapping[str, Any], task: Task) -> bool:
-    return _limit(task.resolved) > _limit(before)
+def _grows(before: Mapping[str, Any] | None, task: Task) -> bool:
+    """Whether the manifest must be written or appended to."""
+    return before is None or _limit(task.resolved) > _limit(before)
 
 
 def _limit(job: Mapping[str, Any]) -> float:

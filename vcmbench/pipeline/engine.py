@@ -14,15 +14,15 @@ from typing import Protocol
 
 import torch
 
-from vcmbench import registry
+from vcmbench import registry, weights
 from vcmbench.interfaces import Codec, Metric, UsageError
 from vcmbench.pipeline.codec_pool import CodecPool
 from vcmbench.pipeline.plan import Lacking
 from vcmbench.pipeline.rows import Row, make_row
 from vcmbench.pipeline.scoring import Scorer
-from vcmbench.pipeline.stream import CodingStream, Decoded, ManifestRow, Unreadable
-from vcmbench.pipeline.worker_job import WorkerJob
-from vcmbench.results import MetricRecord, SettingRecord
+from vcmbench.pipeline.stream import POSITION, CodingStream, Decoded, ManifestRow, Unreadable
+from vcmbench.pipeline.worker_job import MetricOrder, WorkerJob
+from vcmbench.results import MetricRecord, SettingRecord, feature_keys
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 """Parameters of mallopt, from glibc's malloc.h."""
@@ -58,13 +58,13 @@ class ThreadedEngine:
         self._job = job
         self._settings = {setting.key: setting for setting in job.index.settings}
         self._codecs = dict(zip(self._settings, _checked_codecs(job), strict=True))
-        self._metrics = dict(zip([metric.key for metric in job.index.metrics], _loaded_metrics(job), strict=True))
+        self._metrics = dict(zip([metric.key for metric in job.index.metrics], _checked_metrics(job), strict=True))
         self._scorer = Scorer()
         self._threads = ThreadPoolExecutor(job.threads, thread_name_prefix="score")
         self._watch = _Watch()
         self._pool = CodecPool(job.processes, job.time_limit)
         self._stream = CodingStream(
-            self._pool, job.dataset, job.preparation, job.device, job.batch_size, ahead=2 * job.processes
+            self._pool, job.dataset, job.preparation, job.setup.device, job.batch_size, ahead=2 * job.processes
         )
 
     @property
@@ -118,8 +118,10 @@ class ThreadedEngine:
     def _scored_rows(self, item: Decoded, keys: Sequence[str]) -> list[Row]:
         originals = item.originals
         metrics = [self._metrics[key] for key in keys]
+        stored = {key for metric in metrics for feature in metric.stores for key in feature_keys(feature.name)}
+        sampled = [image[POSITION] < self._job.feature_images for image in originals.images]
         with self._watch.at_most(self._job.grace + len(item.outcomes) * self._job.time_limit):
-            scores = self._scorer.score(metrics, originals.batch, item.batch)
+            scores = self._scorer.score(metrics, originals.batch, item.batch, with_features=any(sampled))
         return [
             make_row(
                 image,
@@ -127,7 +129,7 @@ class ThreadedEngine:
                 loaded,
                 self._settings[item.setting],
                 outcome,
-                {name: values[place] for name, values in scores.items()},
+                {name: values[place] for name, values in scores.items() if sampled[place] or name not in stored},
             )
             for place, (image, loaded, outcome) in enumerate(
                 zip(originals.images, originals.loaded, item.outcomes, strict=True)
@@ -164,8 +166,11 @@ def _keep_freed_memory() -> None:
         libc.mallopt(_M_MMAP_THRESHOLD, 2**30)
 
 
-def _loaded_metrics(job: WorkerJob) -> list[Metric]:
-    metrics: list[Metric] = [_metric_class(spelling)(device=job.device) for spelling in job.metrics]
+def _checked_metrics(job: WorkerJob) -> list[Metric]:
+    metrics = [_metric(order, job) for order in job.metrics]
+    if not job.setup.untrained:
+        names = [name for metric in metrics for name in metric.weights]
+        weights.obtain(names, unverified=job.setup.unverified, progress=False)
     for metric, expected in zip(metrics, job.index.metrics, strict=True):
         if MetricRecord.of(metric).key != expected.key:
             raise UsageError(
@@ -174,13 +179,17 @@ def _loaded_metrics(job: WorkerJob) -> list[Metric]:
     return metrics
 
 
-def _metric_class(spelling: str) -> type[Metric]:
+def _metric(order: MetricOrder, job: WorkerJob) -> Metric:
     try:
-        return registry.load(spelling)
+        metric_class: type[Metric] = registry.load(order.spelling)
     except (ImportError, AttributeError) as error:
         raise UsageError(
-            f"metric {spelling} cannot be loaded on this worker: {error}; install vcmbench and plug-ins on all nodes"
+            f"metric {order.spelling} cannot be loaded on this worker: {error}; install vcmbench and plug-ins on all nodes"
         ) from error
+    metric = metric_class(job.setup, **order.params)
+    if lacking := metric.unavailable():
+        raise UsageError(f"metric {metric.name} cannot run on this worker: {lacking}")
+    return metric
 
 
 def _checked_codecs(job: WorkerJob) -> tuple[Codec, ...]:

@@ -33,7 +33,7 @@ class IsolatedEngine:
         self._job = job
         self._message = pickle.dumps(replace(job, processes=1, threads=1, batch_size=1))
         self._settings = {setting.key: setting for setting in job.index.settings}
-        self._columns = {metric.key: tuple(metric.columns) for metric in job.index.metrics}
+        self._row_keys = {metric.key: metric.row_keys for metric in job.index.metrics}
         self._pool = ProcessPool(1)
 
     def close(self) -> None:
@@ -68,7 +68,7 @@ class IsolatedEngine:
                 scored = self._attempt(image, {setting: (metric,)})
             except Death as death:
                 scored = [self._without_value(row, metric, death) for row in rows]
-            rows = merge_rows(rows, scored, {setting: self._columns[metric]})
+            rows = merge_rows(rows, scored, {setting: self._row_keys[metric]})
         return rows
 
     def _attempt(self, image: ManifestRow, cells: Lacking) -> list[Row]:
@@ -81,7 +81,7 @@ class IsolatedEngine:
 
     def _without_value(self, row: Row, metric: str, death: Exception) -> Row:
         reason = self._reason(metric, death)
-        return {**row, "transient": True, "metric_errors": [(column, reason) for column in self._columns[metric]]}
+        return {**row, "transient": True, "metric_errors": [(column, reason) for column in self._row_keys[metric]]}
 
     def _reason(self, key: str, death: Exception) -> str:
         names = {metric.key: metric.name for metric in self._job.index.metrics}

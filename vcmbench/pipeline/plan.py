@@ -28,6 +28,8 @@ class ShardWork:
     """The number of stored rows to try again."""
     isolated: bool = False
     """Whether to compute each image in a process of its own, to find the one that ends its worker."""
+    first: int = 0
+    """The place in the manifest of the shard's first image."""
 
     @property
     def size(self) -> int:
@@ -38,6 +40,7 @@ class ShardWork:
 def plan(shard_sizes: Mapping[int, int], index: Index, retry: Retry | None = None) -> list[ShardWork]:
     """Return the work of every shard that lacks a cell, or has rows to try again, in order."""
     work = []
+    first = 0
     missing_of: dict[str | None, Lacking] = {}  # few distinct states among many shards
     for shard, images in sorted(shard_sizes.items()):
         record = index.shards.get(shard)
@@ -47,7 +50,9 @@ def plan(shard_sizes: Mapping[int, int], index: Index, retry: Retry | None = Non
         again = _failed_rows(record, index, retry) if record and retry else 0
         if missing_of[state] or again:
             generation = record.generation + 1 if record else 1
-            work.append(ShardWork(shard, images, generation, missing_of[state], retry if again else None, again))
+            missing = missing_of[state]
+            work.append(ShardWork(shard, images, generation, missing, retry if again else None, again, first=first))
+        first += images
     return work
 
 

@@ -9,6 +9,7 @@ from typing import TypeAlias, cast
 from vcmbench.interfaces import Missing, Value
 from vcmbench.pipeline.coding import Coded, Failure, Loaded
 from vcmbench.pipeline.plan import Retry
+from vcmbench.pipeline.scoring import FeatureValue
 from vcmbench.results import SettingRecord
 
 Row: TypeAlias = dict[str, object]
@@ -23,7 +24,7 @@ def make_row(
     loaded: Loaded | None,
     setting: SettingRecord,
     outcome: Coded | Failure,
-    scores: Mapping[str, Value],
+    scores: Mapping[str, Value | FeatureValue],
 ) -> Row:
     """The row of one image × setting; an error row keeps its reason and has null metrics.
 

@@ -7,12 +7,18 @@ import numbers
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
-from vcmbench.interfaces import Batch, Metric, Missing, Value
+from vcmbench.interfaces import Batch, Metric, Missing, StoredFeature, Value
 from vcmbench.pipeline.memory import is_want_of_memory
 from vcmbench.pipeline.processes import describe
+from vcmbench.results import feature_keys
+
+FeatureValue: TypeAlias = NDArray[np.float32] | Missing
 
 
 class Scorer:
@@ -22,30 +28,38 @@ class Scorer:
         # Metric → images. Of two threads that write at once the one with more may win, which costs one attempt.
         self._at_once: dict[str, int] = {}
 
-    def score(self, metrics: Sequence[Metric], reference: Batch, decoded: Batch) -> dict[str, list[Value]]:
-        """Return each column of each metric, one value or `Missing` per image; frees features as soon as none needs them."""
-        scores: dict[str, list[Value]] = {}
+    def score(
+        self, metrics: Sequence[Metric], reference: Batch, decoded: Batch, *, with_features: bool = False
+    ) -> dict[str, list[Value | FeatureValue]]:
+        """Return each column of each metric, and each feature that it stores if these are wanted.
+
+        One value or `Missing` per image; what the batch has computed is freed as soon as no later metric needs it.
+        """
+        scores: dict[str, list[Value | FeatureValue]] = {}
         for position, metric in enumerate(metrics):
-            scores.update(self._score(metric, reference, decoded))
+            scores.update(self._score(metric, reference, decoded, with_features=with_features))
             decoded.release(keep={extractor for later in metrics[position + 1 :] for extractor in later.extractors})
         return scores
 
-    def _score(self, metric: Metric, reference: Batch, decoded: Batch) -> dict[str, list[Value]]:
+    def _score(
+        self, metric: Metric, reference: Batch, decoded: Batch, *, with_features: bool
+    ) -> dict[str, list[Value | FeatureValue]]:
         """Score the batch in parts that fit into memory; an image that does not even fit alone has no value."""
-        scores: dict[str, list[Value]] = {name: [] for name in metric.columns}
+        features = metric.stores if with_features else ()
+        scores: dict[str, list[Value | FeatureValue]] = {name: [] for name in _names(metric, features)}
         start = 0
         while start < len(decoded):
             stop = min(start + self._at_once.get(metric.name, len(decoded)), len(decoded))
-            outcome = _attempt(metric, reference.part(start, stop), decoded.part(start, stop))
+            outcome = _attempt(metric, features, reference.part(start, stop), decoded.part(start, stop))
             if isinstance(outcome, _OutOfMemory):
                 _free(reference, decoded)
                 if stop - start > 1:
                     self._at_once[metric.name] = (stop - start + 1) // 2
                     continue
-                outcome = _attempt(metric, reference.part(start, stop), decoded.part(start, stop))
+                outcome = _attempt(metric, features, reference.part(start, stop), decoded.part(start, stop))
             if isinstance(outcome, _OutOfMemory):
                 reason = f"{metric.name}: out of memory on one image ({outcome.words}); free some, and run again"
-                outcome = _missing(metric, Missing(reason, transient=True), 1)
+                outcome = _missing(_names(metric, features), Missing(reason, transient=True), 1)
             for name, values in outcome.items():
                 scores[name] += values
             start = stop
@@ -64,10 +78,13 @@ def _free(reference: Batch, decoded: Batch) -> None:
         torch.cuda.empty_cache()
 
 
-def _attempt(metric: Metric, reference: Batch, decoded: Batch) -> dict[str, list[Value]] | _OutOfMemory:
+def _attempt(
+    metric: Metric, features: Sequence[StoredFeature], reference: Batch, decoded: Batch
+) -> Mapping[str, Sequence[Value | FeatureValue]] | _OutOfMemory:
     """Score all images at once; of an exception only the words are kept."""
     try:
-        return _checked(metric, metric.score(reference, decoded), len(decoded))
+        scores = _checked(metric, metric.score(reference, decoded), len(decoded))
+        stored = [_features(metric, feature, reference, decoded) for feature in features]
     except BaseException as error:  # a plug-in may raise anything; the reason is kept beside the null
         if _is_interrupt(error):
             raise
@@ -76,7 +93,25 @@ def _attempt(metric: Metric, reference: Batch, decoded: Batch) -> dict[str, list
         error.__traceback__ = None  # its frames hold the tensors that filled the memory, and often the exception itself
         if wanting:
             return _OutOfMemory(words)
-        return _missing(metric, Missing(f"{metric.name}: {words}"), len(decoded))
+        return _missing(_names(metric, features), Missing(f"{metric.name}: {words}"), len(decoded))
+    return {**scores, **{key: values for pair in stored for key, values in pair.items()}}
+
+
+def _features(metric: Metric, feature: StoredFeature, reference: Batch, decoded: Batch) -> dict[str, list[FeatureValue]]:
+    return {
+        key: _checked_feature(metric, feature, batch.get(feature.extractor), len(batch))
+        for key, batch in zip(feature_keys(feature.name), (decoded, reference), strict=True)
+    }
+
+
+def _checked_feature(metric: Metric, feature: StoredFeature, values: torch.Tensor, count: int) -> list[FeatureValue]:
+    if tuple(values.shape) != (count, feature.length):
+        shape = "×".join(map(str, values.shape))
+        return [
+            Missing(f"{metric.name}: {feature.name} is {shape} for {count} images, not {count}×{feature.length}")
+        ] * count
+    rows = values.float().cpu().numpy()
+    return [row if np.isfinite(row).all() else Missing(f"{metric.name}: no {feature.name}") for row in rows]
 
 
 def _is_interrupt(error: BaseException) -> bool:
@@ -85,13 +120,20 @@ def _is_interrupt(error: BaseException) -> bool:
     return in_main_thread and not isinstance(error, Exception | SystemExit)
 
 
-def _missing(metric: Metric, reason: Missing, count: int) -> dict[str, list[Value]]:
-    return {name: [reason] * count for name in metric.columns}
+def _names(metric: Metric, features: Sequence[StoredFeature]) -> list[str]:
+    keys = [key for feature in features for key in feature_keys(feature.name)]
+    return [*metric.columns, *keys]
 
 
-def _checked(metric: Metric, scores: object, count: int) -> dict[str, list[Value]]:
+def _missing(names: Sequence[str], reason: Missing, count: int) -> dict[str, list[Missing]]:
+    return {name: [reason] * count for name in names}
+
+
+def _checked(metric: Metric, scores: object, count: int) -> Mapping[str, Sequence[Value]]:
     if not isinstance(scores, Mapping):
-        return _missing(metric, Missing(f"{metric.name}: its scores are {_kind(scores)}, not a mapping"), count)
+        return _missing(
+            list(metric.columns), Missing(f"{metric.name}: its scores are {_kind(scores)}, not a mapping"), count
+        )
     return {name: _checked_column(metric, name, scores, count) for name in metric.columns}
 
 

@@ -20,6 +20,9 @@ from vcmbench.pipeline.codec_pool import CodecPool, Pending
 from vcmbench.pipeline.coding import Coded, Failure, Loaded, Source, code_batch
 
 ManifestRow: TypeAlias = Mapping[str, Any]
+"""An image's row of the manifest, and under `POSITION` its place in it."""
+
+POSITION = "place in the manifest"
 
 
 @dataclass(frozen=True)
@@ -148,7 +151,7 @@ class CodingStream:
         for place, outcome in enumerate(outcomes):
             if isinstance(outcome, Failure):
                 item.block.images[place] = originals[place]
-        batch = Batch(self._tensor(item.block, count), item.originals.batch.boxes)
+        batch = Batch(self._tensor(item.block, count), item.originals.batch.boxes, item.originals.batch)
         self._blocks.give_back(item.block)
         if item.is_last:
             self._blocks.give_back(item.originals.block)

@@ -26,9 +26,9 @@ from vcmbench.pipeline.rows import (
     retry_rows,
     without_superseded,
 )
-from vcmbench.pipeline.stream import ManifestRow
+from vcmbench.pipeline.stream import POSITION, ManifestRow
 from vcmbench.pipeline.worker_job import WorkerJob
-from vcmbench.results import MANIFEST, Cells, Index, RunDirectory, row_schema, table_of
+from vcmbench.results import MANIFEST, Cells, Index, RunDirectory, attach_features, row_schema, table_of
 
 Places: TypeAlias = dict[str, set[str]]
 """Setting key → names of images."""
@@ -41,6 +41,7 @@ class ShardResult:
     shard: int
     generation: int
     file: str
+    features: str
     cells: Cells
     errors: dict[str, int]
     """Setting key → its number of error rows, and of rows that lack a value for a reason that may pass."""
@@ -78,7 +79,7 @@ class Worker:
         self._job = job
         self._run = RunDirectory(job.run_url)
         self._metrics = tuple(metric.key for metric in job.index.metrics)
-        self._columns = {metric.key: tuple(metric.columns) for metric in job.index.metrics}
+        self._row_keys = {metric.key: metric.row_keys for metric in job.index.metrics}
         self._engine: Engine = IsolatedEngine(job) if isolated else ThreadedEngine(job)
         self._before = 0
 
@@ -107,7 +108,8 @@ class Worker:
         self._before = self._engine.done
         index = self._job.index
         started = time.perf_counter()
-        images = self._run.manifest(work.shard).to_pylist()
+        listed = self._run.manifest(work.shard).to_pylist()
+        images = [{**image, POSITION: work.first + place} for place, image in enumerate(listed)]
         if len(images) != work.images:
             raise StorageError(
                 f"{self._run.path(MANIFEST)} has {len(images)} images in shard {work.shard} where it had {work.images}; "
@@ -115,20 +117,26 @@ class Worker:
             )
         record = index.shards.get(work.shard)
         schema = row_schema(index.columns)
-        before = _without_retyped(self._run.read_shard(record.file), schema) if record else schema.empty_table()
+        found = self._run.read_shard(record.file) if record else schema.empty_table()
+        before, retyped = _without_retyped(found, schema)
         stored = without_superseded(before.to_pylist(), index.settings)
+        if record and record.features:
+            attach_features(stored, self._run.read_features(record.features))
 
         read = time.perf_counter()
-        revision = self._revise(images, work, stored, before.column_names)
+        revision = self._revise(images, work, stored, retyped)
 
         computed = time.perf_counter()
-        table = table_of(_in_order(revision.rows, images, index), pa.unify_schemas([before.schema, schema]))
+        rows = _in_order(revision.rows, images, index)
+        features = self._run.write_features(work.shard, work.generation, rows, self._job.writer)
+        table = table_of(rows, pa.unify_schemas([before.schema, schema]))
         file = self._run.write_shard(work.shard, work.generation, table, self._job.writer)
         written = time.perf_counter()
         return ShardResult(
             shard=work.shard,
             generation=work.generation,
             file=file,
+            features=features,
             cells=revision.cells,
             errors=count_failed(revision.rows, "errors"),
             transient=count_failed(revision.rows, "transient"),
@@ -139,7 +147,7 @@ class Worker:
         )
 
     def _revise(
-        self, images: Sequence[ManifestRow], work: ShardWork, stored: Sequence[Row], columns: Collection[str]
+        self, images: Sequence[ManifestRow], work: ShardWork, stored: Sequence[Row], retyped: Collection[str]
     ) -> _Revision:
         """Compute what the shard lacks and what turns out to be outdated, and keep every other stored value as it is."""
         index = self._job.index
@@ -153,11 +161,12 @@ class Worker:
         renewed = self._compute_whole(images, outdated)
 
         kept = [row for row in stored if row["setting"] not in differing and not _is_lost(row, replaced, index)]
-        cells = _kept_cells(index.cells(work.shard), kept, columns)
+        cells = _kept_cells(index.cells(work.shard), kept, retyped)
         for setting in cells.keys() & (failures.keys() | outdated.keys()):
             # A new row has no values of metrics that the job does not ask for now.
-            cells[setting] = {column: metric for column, metric in cells[setting].items() if column in index.columns}
-        gained = {setting: self._columns_of(work.missing[setting]) for setting in work.missing if setting in cells}
+            wanted = index.wanted[setting]
+            cells[setting] = {column: metric for column, metric in cells[setting].items() if column in wanted}
+        gained = {setting: self._keys_of(work.missing[setting]) for setting in work.missing if setting in cells}
         rows = merge_rows(kept, _outside(_outside(fresh, failures), outdated), gained)
         rows = retry_rows(rows, _outside(retried, outdated) + renewed)
         cells |= {setting: {**cells.get(setting, {}), **index.wanted[setting]} for setting in work.missing}
@@ -177,8 +186,8 @@ class Worker:
             rows += self._compute(chosen, dict.fromkeys(settings, self._metrics))
         return rows
 
-    def _columns_of(self, metrics: Sequence[str]) -> list[str]:
-        return [name for metric in metrics for name in self._columns[metric]]
+    def _keys_of(self, metrics: Sequence[str]) -> list[str]:
+        return [key for metric in metrics for key in self._row_keys[metric]]
 
 
 def _failures(stored: Sequence[Row], fresh: Sequence[Row], work: ShardWork, index: Index) -> Places:
@@ -208,17 +217,18 @@ def _is_lost(row: Row, replaced: Collection[str], index: Index) -> bool:
     return bool(replaced) and (row["image"] in replaced or row["setting"] not in index.wanted)
 
 
-def _without_retyped(before: pa.Table, schema: pa.Schema) -> pa.Table:
-    """The stored rows without the columns to which a metric now gives values of another type."""
+def _without_retyped(before: pa.Table, schema: pa.Schema) -> tuple[pa.Table, list[str]]:
+    """The stored rows without the columns to which a metric now gives values of another type, and the names of these."""
     types = {field.name: field.type for field in schema}
-    return before.drop_columns([field.name for field in before.schema if types.get(field.name, field.type) != field.type])
+    retyped = [field.name for field in before.schema if types.get(field.name, field.type) != field.type]
+    return before.drop_columns(retyped), retyped
 
 
-def _kept_cells(cells: Cells, kept: Sequence[Row], columns: Collection[str]) -> Cells:
+def _kept_cells(cells: Cells, kept: Sequence[Row], retyped: Collection[str]) -> Cells:
     """The stored cells of which rows and columns are kept."""
     settings = {str(row["setting"]) for row in kept}
     return {
-        setting: {column: metric for column, metric in metrics.items() if column in columns}
+        setting: {column: metric for column, metric in metrics.items() if column not in retyped}
         for setting, metrics in cells.items()
         if setting in settings
     }

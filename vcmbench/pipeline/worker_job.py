@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from vcmbench.datasets.prepare import Preparation
-from vcmbench.interfaces import Codec, Dataset
+from vcmbench.interfaces import Codec, Dataset, ParameterValue, Setup
 from vcmbench.results import Index
+
+
+@dataclass(frozen=True)
+class MetricOrder:
+    """A metric as `module:Class`, which any machine can load, and its parameters."""
+
+    spelling: str
+    params: Mapping[str, ParameterValue]
 
 
 @dataclass(frozen=True)
@@ -21,9 +30,11 @@ class WorkerJob:
     preparation: Preparation
     codecs: tuple[Codec, ...]
     """In the order of the index's settings."""
-    metrics: tuple[str, ...]
-    """As `module:Class`, in the order of the index's metrics."""
-    device: str
+    metrics: tuple[MetricOrder, ...]
+    """In the order of the index's metrics."""
+    setup: Setup
+    feature_images: int
+    """For how many images of the manifest's beginning features are stored."""
     processes: int
     threads: int
     """How many batches are scored side by side."""

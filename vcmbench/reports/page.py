@@ -7,8 +7,8 @@ from typing import Any
 
 import jinja2
 
-from vcmbench.reports.summary import Summary, numeric_columns, store, summarise
-from vcmbench.reports.tables import as_csv, as_markdown, by_curve, column_title, rate_performance, spell
+from vcmbench.reports.summary import Summary, numeric_columns, reported_columns, store, summarise
+from vcmbench.reports.tables import as_csv, as_markdown, by_curve, column_titles, rate_performance, spell
 from vcmbench.results import Index, RunDirectory
 
 _KINDS = {"human": "Human vision", "machine": "Machine vision"}
@@ -41,7 +41,7 @@ def render(index: Index, summary: Summary, provenance: Mapping[str, Any]) -> str
         summary=summary,
         table=rate_performance(index, summary),
         data=_chart_data(index, summary),
-        sections=_chart_sections(index),
+        sections=_chart_sections(index, summary),
         details=list(_details(index, summary)),
         provenance=provenance,
     )
@@ -49,7 +49,7 @@ def render(index: Index, summary: Summary, provenance: Mapping[str, Any]) -> str
 
 def _chart_data(index: Index, summary: Summary) -> dict[str, object]:
     """What the charts draw: the columns, and per curve its points with one mean and one n for each column."""
-    columns = numeric_columns(index)
+    columns = reported_columns(index)
     curves: dict[str, list[dict[str, object]]] = {}
     for row in by_curve(summary):
         point = {
@@ -65,15 +65,16 @@ def _chart_data(index: Index, summary: Summary) -> dict[str, object]:
     }
 
 
-def _chart_sections(index: Index) -> dict[str, list[tuple[int, str, str]]]:
+def _chart_sections(index: Index, summary: Summary) -> dict[str, list[tuple[int, str, str]]]:
     """Kind of vision → its charts: the column's place in the chart data, its title, and which way is better."""
-    places = {name: place for place, name in enumerate(numeric_columns(index))}
+    titles = column_titles(index, summary)
+    places = {name: place for place, name in enumerate(titles)}
     sections: dict[str, list[tuple[int, str, str]]] = {}
     for metric in index.metrics:
-        for name, column in metric.columns.items():
+        for name, column in {**metric.columns, **metric.set_columns}.items():
             if name in places:
                 better = f"{column.better} is better" if column.better else "no better direction"
-                sections.setdefault(_KINDS[metric.kind], []).append((places[name], column_title(column), better))
+                sections.setdefault(_KINDS[metric.kind], []).append((places[name], titles[name], better))
     return sections
 
 

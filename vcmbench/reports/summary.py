@@ -11,7 +11,7 @@ import contextlib
 import glob
 import io
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import duckdb
@@ -19,8 +19,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from vcmbench.interfaces import UsageError
-from vcmbench.results import SUMMARY, ColumnRecord, Index, RunDirectory, SettingRecord, complete_shards, row_schema
+from vcmbench.interfaces import SetValue, UsageError
+from vcmbench.reports.stored_features import SetValues, set_values
+from vcmbench.results import (
+    SUMMARY,
+    ColumnRecord,
+    Index,
+    RunDirectory,
+    SettingRecord,
+    complete_shards,
+    feature_keys,
+    row_schema,
+)
 
 _TIMES = ("encode_ms", "decode_ms")
 _CODING = ("bpp", "bytes", *_TIMES)
@@ -54,7 +64,8 @@ class Summary:
     images (rows), errors (rows with status "error"), common (images in the common support of the coding);
     bpp_mean, bytes_mean, encode_ms_mean and _median, decode_ms_mean and _median; and for every metric column X that is not
     a string X_mean (a flag's share of true), X_std (sample standard deviation), X_n (images in its common support) and
-    X_coverage (rows with a value / images). A value that is not finite counts as missing.
+    X_coverage (rows with a value / images). A value that is not finite counts as missing. For a column X of a set metric,
+    X_mean is its value, X_std its error where one is known, X_n the number of images, and X_coverage null.
     `failures` lists the most frequent reasons, and `notes` what a reader of the means must know, as sentences.
     """
 
@@ -76,7 +87,7 @@ class Summary:
 class _Statistics:
     """One column of one setting; all but `valid` refer to the column's common support."""
 
-    valid: int
+    valid: int | None
     n: int
     mean: float | None
     std: float | None
@@ -95,19 +106,22 @@ def summarise(run: RunDirectory, index: Index) -> Summary:
     A setting without any value of a column would empty the column's common support, so it is left out of it, and `notes`
     says so.
     """
-    files = complete_shards(index)
+    shards = complete_shards(index)
+    files = [index.shards[shard].file for shard in shards]
     with _rows(run, index, files) as connection:
         rows, errors, identities = _counts(connection)
         statistics = {column: _statistics(connection, column) for column in (*_CODING, *numeric_columns(index))}
-        failures = _failures(connection, list(index.columns))
+        failures = _failures(connection, [*index.columns, *(feature_keys(name)[0] for name in index.features)])
+    sets = set_values(run, index, shards)
+    statistics |= {column: _of_sets(values) for column, values in sets.items()}
     records = [_record(setting, rows, errors, statistics) for setting in index.settings]
     return Summary(
-        table=pa.Table.from_pylist(records, schema=_schema(list(numeric_columns(index)))),
+        table=pa.Table.from_pylist(records, schema=_schema(list(reported_columns(index)))),
         failures=failures,
-        notes=tuple(_notes(index, rows, statistics)),
+        notes=(*_notes(index, rows, statistics), *_notes_of_sets(index, sets)),
         images=max(rows.values(), default=0),
         identities=identities,
-        complete_shards=len(files),
+        complete_shards=len(shards),
         total_shards=len(run.shard_sizes()),
     )
 
@@ -122,6 +136,17 @@ def store(run: RunDirectory, summary: Summary) -> None:
 def numeric_columns(index: Index) -> dict[str, ColumnRecord]:
     """The metric columns that have a mean: numbers and flags."""
     return {name: column for name, column in index.columns.items() if column.dtype in _SQL_TYPES}
+
+
+def reported_columns(index: Index) -> dict[str, ColumnRecord]:
+    """The columns of the summary: those that have a mean, and the set metrics', metric by metric."""
+    numeric = numeric_columns(index)
+    return {
+        name: column
+        for metric in index.metrics
+        for name, column in {**metric.columns, **metric.set_columns}.items()
+        if name in numeric or name in metric.set_columns
+    }
 
 
 # ------------------------------------------------------------------------------------------------------- the rows
@@ -273,7 +298,7 @@ def _record(
         record[f"{column}_median"] = values.median
         record[f"{column}_std"] = values.std
         record[f"{column}_n"] = values.n
-        record[f"{column}_coverage"] = values.valid / images if images else None
+        record[f"{column}_coverage"] = None if values.valid is None or not images else values.valid / images
     return record
 
 
@@ -294,14 +319,28 @@ def _notes(index: Index, rows: dict[str, int], statistics: _ByColumn) -> Iterato
         yield f"No image could be coded with {_listed(failed)}: left out of the common support."
     if coded and not any(values.n for values in coded.values()):
         yield "No image was coded with every other setting, so the common support is empty."
-    for column, record in numeric_columns(index).items():
-        scored = statistics[column]
+    for column, record in reported_columns(index).items():
+        scored = statistics.get(column, {})
         if coded and not scored:
             yield f"{record.title}: no image has a value."
         elif unscored := [variants[key] for key in variants if key in coded and key not in scored]:
             yield f"{record.title}: no image has a value with {_listed(unscored)}, left out of this column's common support."
         if scored and not any(values.n for values in scored.values()):
             yield f"{record.title}: no image has a value with every compared setting, so its means are empty."
+
+
+def _of_sets(values: Mapping[str, SetValue]) -> dict[str, _Statistics]:
+    return {
+        setting: _Statistics(valid=None, n=found.n, mean=found.value, std=found.error, median=None)
+        for setting, found in values.items()
+    }
+
+
+def _notes_of_sets(index: Index, sets: SetValues) -> Iterator[str]:
+    for column, values in sets.items():
+        for note in dict.fromkeys(found.note for found in values.values() if found.note):
+            title = index.set_columns[column].title
+            yield f"{note}." if note.startswith(title) else f"{title}: {note}."
 
 
 def _listed(variants: Sequence[str]) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pyarrow.compute as pc
 
-from vcmbench.reports.summary import Summary, numeric_columns
+from vcmbench.reports.summary import Summary, numeric_columns, reported_columns
 from vcmbench.results import ColumnRecord, Index
 
 _ARROWS = {"higher": "\N{NO-BREAK SPACE}⇑", "lower": "\N{NO-BREAK SPACE}⇓", None: ""}
@@ -61,8 +61,10 @@ def rate_performance(index: Index, summary: Summary) -> Table:
     """Arrange a summary as bpp, every metric's mean and the number of images, per setting."""
     records = by_curve(summary)
     metrics = [
-        TableColumn(name, f"{name}_mean", column_title(column), _digits(column, [row[f"{name}_mean"] for row in records]))
-        for name, column in numeric_columns(index).items()
+        TableColumn(name, f"{name}_mean", title, _digits(column, [row[f"{name}_mean"] for row in records]))
+        for (name, column), title in zip(
+            reported_columns(index).items(), column_titles(index, summary).values(), strict=True
+        )
     ]
     columns = (TableColumn("bpp", "bpp_mean", "bpp", 3), *metrics, TableColumn("n", "common", "n", 0))
     rows = (TableRow(row["curve"], row["variant"], tuple(row[column.source] for column in columns)) for row in records)
@@ -89,6 +91,18 @@ def column_title(column: ColumnRecord) -> str:
     return f"{column.title}{unit}{_ARROWS[column.better]}"
 
 
+def column_titles(index: Index, summary: Summary) -> dict[str, str]:
+    """The title of each column; a set metric's says over how many images, on which its value depends."""
+    return {
+        name: column_title(column) + (f" N={_count(summary, name):,}" if name in index.set_columns else "")
+        for name, column in reported_columns(index).items()
+    }
+
+
+def _count(summary: Summary, column: str) -> int:
+    return pc.max(summary.table[f"{column}_n"]).as_py() or 0
+
+
 def _digits(column: ColumnRecord, means: Sequence[float | None]) -> int:
     """Two decimals for decibels, otherwise four significant digits of the largest mean, e.g. four decimals up to 1."""
     if column.unit == "dB":
@@ -109,11 +123,12 @@ def _caption(index: Index, summary: Summary) -> Iterator[str]:
     if errors := pc.sum(summary.table["errors"]).as_py():
         yield f"Error rows: {errors} of {pc.sum(summary.table['images']).as_py()}."
     yield from summary.notes
+    yield from (f"Without {name}: {reason}." for name, reason in index.without.items())
 
 
 def _smaller_supports(index: Index, summary: Summary) -> Iterator[tuple[ColumnRecord, int]]:
     for name, column in numeric_columns(index).items():
-        images = pc.max(summary.table[f"{name}_n"]).as_py()
+        images = _count(summary, name)
         if images and images < summary.common:
             yield column, images
 
