@@ -213,7 +213,7 @@ def test_an_out_that_cannot_be_written_is_named(tmp_path: Path, call: Call) -> N
     refused = call("run", "job.yaml", "--address", "local")
     assert refused.code == 2
     assert one_line(refused) == (
-        "job.yaml/demo/results cannot be listed: Not a directory; put that right and run the same command again, "
+        "job.yaml/demo/lease.json cannot be written: Not a directory; put that right and run the same command again, "
         "or choose another `out`"
     )
 
