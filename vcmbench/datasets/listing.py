@@ -27,13 +27,13 @@ ROWS = 20_000
 
 @contextmanager
 def workspace() -> Iterator[duckdb.DuckDBPyConnection]:
-    """Open a DuckDB connection that keeps to 200 MB and puts the rest in a temporary folder, removed at the end.
+    """Open a DuckDB connection that keeps to 100 MB and puts the rest in a temporary folder, removed at the end.
 
     Two threads, because the memory that DuckDB needs grows with their number.
     """
     with (
         tempfile.TemporaryDirectory(prefix="vcmbench-") as folder,
-        duckdb.connect(config={"memory_limit": "200MB", "threads": 2, "temp_directory": folder}) as connection,
+        duckdb.connect(config={"memory_limit": "100MB", "threads": 2, "temp_directory": folder}) as connection,
     ):
         yield connection
 
