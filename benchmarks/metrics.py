@@ -17,7 +17,6 @@ import argparse
 import json
 import os
 import resource
-import shutil
 import statistics
 import subprocess
 import sys
@@ -25,29 +24,23 @@ import tempfile
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
-from itertools import islice
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
-import PIL.Image
 import torch
 from measuring import PORTRAITS, keep_to_cores, machine, print_table, spread
-from torch import Tensor
+from metric_packages import CALLED, Boxes, Package, load_packages
+from portraits import as_tensor, load_portraits
+from random_networks import homes, write_networks
 
 from vcmbench import codecs
-from vcmbench.datasets.prepare import Preparation, prepare
-from vcmbench.datasets.vggface2 import VggFace2
-from vcmbench.interfaces import Batch, Image, Metric, Scores
+from vcmbench.interfaces import Batch, Image, Metric, Missing, Scores
 from vcmbench.metrics import create
 from vcmbench.pipeline.scoring import Scorer
-from vcmbench.torchvision_import import import_torchvision
-
-sys.path.append(str(Path(__file__).parents[1] / "tests"))  # where the writers of random networks are
 
 CORES = 2
 BATCH = {"cpu": 16, "cuda": 64}
@@ -80,50 +73,19 @@ Values: TypeAlias = dict[str, list[float]]
 
 @dataclass(frozen=True)
 class Material:
-    """Prepared originals (N×H×W×3), the same under each setting, and the face box of each (x, y, width, height)."""
+    """Prepared originals (N×H×W×3), the same under each setting, and the face box of each."""
 
     originals: Image
     decoded: Image
-    boxes: npt.NDArray[np.float64]
-
-    def crop(self, image: Image, place: int) -> Image:
-        """The pixels inside the face box."""
-        x, y, width, height = self.boxes[place]
-        rows, columns = (slice(max(0, round(low)), max(0, round(low + side))) for low, side in ((y, height), (x, width)))
-        return image[rows, columns]
+    boxes: Boxes
 
 
 def write_material(portraits: Path, count: int, file: Path) -> None:
     """Prepare the first portraits, code them, and store all for both sides."""
-    dataset = VggFace2(str(portraits), "test")
-    rows = list(islice((row for batch in dataset.images() for row in batch.to_pylist()), count))
-    prepared = [prepare(dataset.read(row["path"]), _box(row), Preparation()) for row in rows]
-    originals = np.stack([each.image for each in prepared])
+    prepared = load_portraits(portraits, count)
     settings = [codecs.create(family, quality=quality) for family, quality in SETTINGS]
-    decoded = np.stack([[codec.decode(codec.encode(image)) for image in originals] for codec in settings])
-    np.savez(file, originals=originals, decoded=decoded, boxes=np.array([each.box for each in prepared]))
-
-
-def _box(row: Mapping[str, Any]) -> tuple[float, float, float, float]:
-    return row["box_x"], row["box_y"], row["box_width"], row["box_height"]
-
-
-def write_weights(folder: Path, detector: Path) -> None:
-    """Write every network where torch.hub, vcmbench and DeepFace look for it."""
-    from random_deepface import ARCFACE, write_random_gender, write_random_recogniser  # noqa: PLC0415  # imports deepface
-    from random_fan import write_random_fan  # noqa: PLC0415  # likewise face_alignment
-    from random_inception import write_random_inception  # noqa: PLC0415  # likewise pytorch_fid
-    from random_weights import write_alexnet, write_vgg16  # noqa: PLC0415  # likewise torchvision
-
-    checkpoints = folder / "hub" / "checkpoints"
-    checkpoints.mkdir(parents=True)
-    for write in (write_vgg16, write_alexnet, write_random_inception):
-        write(checkpoints)
-    write_random_fan(folder)
-    write_random_gender(folder)
-    write_random_recogniser(ARCFACE, folder)
-    for name in ("blazeface.pth", "anchors.npy"):
-        shutil.copy(detector / name, checkpoints)
+    decoded = np.stack([[codec.decode(codec.encode(image)) for image in prepared.images] for codec in settings])
+    np.savez(file, originals=prepared.images, decoded=decoded, boxes=prepared.boxes)
 
 
 # --------------------------------------------------------------------------------------------------------- a side
@@ -143,18 +105,9 @@ class Result:
     """The most memory that the process held."""
 
 
-@dataclass(frozen=True)
-class Package:
-    """How a loop uses one package: what it keeps of an original, and what it calls for each decoded image."""
-
-    keep: Callable[[Image, int], Any]
-    score: Callable[[Any, Image, Image, int], Mapping[str, float]]
-    """What was kept, the original, the decoded image and its place → column → value."""
-
-
 def run_packages(material: Material, device: str) -> Result:
     """Score image by image with the packages."""
-    packages = load_packages(material, device)
+    packages = load_packages(material.boxes, device)
     result = Result()
     _loop(packages, material, 1, Result())  # what is compiled or loaded at the first call
     started = time.perf_counter()
@@ -175,152 +128,6 @@ def _loop(packages: Mapping[str, Package], material: Material, count: int, resul
                 result.by_metric[name] = result.by_metric.get(name, 0) + time.perf_counter() - started
                 for column, value in values.items():
                     result.values.setdefault(column, []).append(float(value))
-
-
-def load_packages(material: Material, device: str) -> dict[str, Package]:
-    """Make every package ready as its README shows."""
-    import_torchvision()
-    return {
-        "perceptual_l, _h": _vgg(device),
-        "lpips_alex": _lpips("alex", device),
-        "lpips_vgg": _lpips("vgg", device),
-        "dists": _dists(device),
-        "fid": _fid(device),
-        "landmarks": _face_alignment(material, device),
-        "gender": _gender(material),
-        "identity": _identity(material),
-        "memorability": _resmem(device),
-    }
-
-
-def _nothing(_image: Image, _place: int) -> None:
-    """Keep nothing."""
-
-
-def _unit(image: Image, device: str) -> Tensor:
-    return torch.from_numpy(image).permute(2, 0, 1)[None].float().to(device) / 255
-
-
-def _vgg(device: str) -> Package:
-    models: Any = import_torchvision().models
-    layers = models.vgg16(weights="IMAGENET1K_V1").features.eval().to(device)
-    mean, std = (torch.tensor(v, device=device).view(3, 1, 1) for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
-
-    def features(image: Image, _place: int = 0) -> tuple[Tensor, Tensor]:
-        low = layers[:9]((_unit(image, device) - mean) / std)
-        return low, layers[9:26](low)
-
-    def score(kept: tuple[Tensor, Tensor], _original: Image, decoded: Image, _place: int) -> Mapping[str, float]:
-        low, high = (float((a - b).square().mean()) for a, b in zip(kept, features(decoded), strict=True))
-        return {"perceptual_l": low, "perceptual_h": high}
-
-    return Package(features, score)
-
-
-def _lpips(net: str, device: str) -> Package:
-    import lpips  # noqa: PLC0415  # needs torchvision
-
-    model = lpips.LPIPS(net=net, verbose=False).to(device)
-
-    def score(_kept: None, original: Image, decoded: Image, _place: int) -> Mapping[str, float]:
-        pair = (lpips.im2tensor(image).to(device) for image in (original, decoded))
-        return {f"lpips_{net}": float(model(*pair))}
-
-    return Package(_nothing, score)
-
-
-def _dists(device: str) -> Package:
-    from DISTS_pytorch import DISTS  # noqa: PLC0415  # needs torchvision
-
-    model = DISTS().to(device)
-
-    def score(_kept: None, original: Image, decoded: Image, _place: int) -> Mapping[str, float]:
-        return {"dists": float(model(_unit(original, device), _unit(decoded, device)))}
-
-    return Package(_nothing, score)
-
-
-def _fid(device: str) -> Package:
-    from pytorch_fid.inception import InceptionV3  # noqa: PLC0415  # needs torchvision
-
-    model = InceptionV3().eval().to(device)
-
-    def features(image: Image, _place: int = 0) -> npt.NDArray[np.float32]:
-        return model(_unit(image, device))[0][0, :, 0, 0].cpu().numpy()  # type: ignore[no-any-return]  # a package without hints
-
-    def score(_kept: Any, _original: Image, decoded: Image, _place: int) -> Mapping[str, float]:
-        return {"inception (mean)": float(features(decoded).mean())}
-
-    return Package(features, score)
-
-
-def _face_alignment(material: Material, device: str) -> Package:
-    import face_alignment  # noqa: PLC0415  # compiles functions
-
-    kind = face_alignment.LandmarksType.TWO_D
-    model = face_alignment.FaceAlignment(kind, flip_input=False, device=device, compile=False, face_detector="blazeface")
-
-    def points(image: Image, place: int) -> npt.NDArray[np.float64]:
-        x, y, width, height = material.boxes[place]
-        (found,) = model.get_landmarks_from_image(image, detected_faces=[[x, y, x + width, y + height]])
-        return found.astype(np.float64)  # type: ignore[no-any-return]  # likewise
-
-    def keep(image: Image, place: int) -> npt.NDArray[np.float64]:
-        model.face_detector.detect_from_image(image)
-        return points(image, place)
-
-    def score(kept: npt.NDArray[np.float64], _original: Image, decoded: Image, place: int) -> Mapping[str, float]:
-        model.face_detector.detect_from_image(decoded)
-        error = np.linalg.norm(points(decoded, place) - kept, axis=1).mean()
-        width, height = np.ptp(kept, axis=0)
-        eyes = np.linalg.norm(kept[36] - kept[45])
-        return {"nme_box": error / np.sqrt(width * height), "nme_interocular": error / eyes}
-
-    return Package(keep, score)
-
-
-def _gender(material: Material) -> Package:
-    from deepface import DeepFace  # noqa: PLC0415  # takes seconds
-
-    def score(_kept: None, _original: Image, decoded: Image, place: int) -> Mapping[str, float]:
-        face = material.crop(decoded, place)[..., ::-1]
-        options = {"detector_backend": "skip", "enforce_detection": False, "silent": True}
-        (found,) = DeepFace.analyze(face, actions=["gender"], **options)
-        return {"gender_p_woman": found["gender"]["Woman"] / 100}
-
-    def keep(image: Image, place: int) -> None:
-        score(None, image, image, place)
-
-    return Package(keep, score)
-
-
-def _identity(material: Material) -> Package:
-    from deepface import DeepFace  # noqa: PLC0415  # takes seconds
-
-    def embed(image: Image, place: int) -> npt.NDArray[np.float64]:
-        face = material.crop(image, place)[..., ::-1]
-        (found,) = DeepFace.represent(face, model_name="ArcFace", detector_backend="skip", enforce_detection=False)
-        return np.array(found["embedding"])
-
-    def score(kept: npt.NDArray[np.float64], _original: Image, decoded: Image, place: int) -> Mapping[str, float]:
-        found = embed(decoded, place)
-        return {"identity_similarity": float(kept @ found / np.linalg.norm(kept) / np.linalg.norm(found))}
-
-    return Package(embed, score)
-
-
-def _resmem(device: str) -> Package:
-    import resmem  # noqa: PLC0415  # needs torchvision
-
-    model = resmem.ResMem(pretrained=True).eval().to(device)
-
-    def predict(image: Image, _place: int = 0) -> float:
-        return float(model(resmem.transformer(PIL.Image.fromarray(image)).view(-1, 3, 227, 227).to(device)))
-
-    def score(_kept: float, _original: Image, decoded: Image, _place: int) -> Mapping[str, float]:
-        return {"memorability": predict(decoded)}
-
-    return Package(predict, score)
 
 
 # --------------------------------------------------------------------------------------------------------- our side
@@ -393,7 +200,7 @@ def run_ours(material: Material, device: str, precision: str) -> Result:
         return scores
 
     with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(score, *zip(*_batches(material, device, 1), strict=True)))  # loads the networks
+        _collected(list(pool.map(score, *zip(*_batches(material, device, 1), strict=True))))  # loads the networks
         clock.total.clear()
         clock.inside.clear()
         started = time.perf_counter()
@@ -408,26 +215,33 @@ def _batches(material: Material, device: str, count: int) -> Iterator[tuple[Batc
     for start in range(0, count, BATCH[device]):
         here = slice(start, min(start + BATCH[device], count))
         boxes = torch.from_numpy(material.boxes[here]).float().to(device)
-        reference = Batch(_tensor(material.originals[here], device), boxes)
+        reference = Batch(as_tensor(material.originals[here]).to(device), boxes)
         for setting in material.decoded:
-            yield reference, Batch(_tensor(setting[here], device), boxes, reference)
-
-
-def _tensor(images: Image, device: str) -> Tensor:
-    return torch.from_numpy(images).permute(0, 3, 1, 2).contiguous().to(device)
+            yield reference, Batch(as_tensor(setting[here]).to(device), boxes, reference)
 
 
 def _collected(scored: Sequence[Mapping[str, Sequence[Any]]]) -> Values:
-    """Column → values by setting, then image, as the packages' loop has them; the scores come by batch, then setting."""
+    """Column → values by setting, then image, as the packages' loop has them; the scores come by batch, then setting.
+
+    Ends the program where a metric gives no value: its time would be none.
+    """
     columns = ("perceptual_l", "perceptual_h", "lpips_alex", "lpips_vgg", "dists", "nme_box", "nme_interocular")
     batches = range(0, len(scored), len(SETTINGS))
     in_order = [scored[first + setting] for setting in range(len(SETTINGS)) for first in batches]
     values = {
-        column: [value for scores in in_order for value in scores[column]]
+        column: [_present(column, value) for scores in in_order for value in scores[column]]
         for column in (*columns, "gender_p_woman", "identity_similarity", "memorability")
     }
-    values["inception (mean)"] = [float(row.mean()) for scores in in_order for row in scores["feature inception"]]
+    values["inception (mean)"] = [
+        float(_present("inception", row).mean()) for scores in in_order for row in scores["feature inception"]
+    ]
     return values
+
+
+def _present(name: str, value: Any) -> Any:
+    if isinstance(value, Missing):
+        sys.exit(f"{name} has no value: {value.reason}")
+    return value
 
 
 # ---------------------------------------------------------------------------------------------------------- report
@@ -436,8 +250,7 @@ def _collected(scored: Sequence[Mapping[str, Sequence[Any]]]) -> Values:
 def run_side(side: str, folder: Path, device: str) -> Result:
     """Run one side in a process of its own."""
     command = [sys.executable, __file__, "--side", side, "--folder", str(folder), "--device", device]
-    homes = {"TORCH_HOME": str(folder), "DEEPFACE_HOME": str(folder), "DEEPFACE_BACKEND_ENGINE": "pytorch"}
-    environment = {**os.environ, **homes}
+    environment = {**os.environ, **homes(folder)}
     environment.pop("NUMBA_DISABLE_JIT", None)  # which the tests' writers of networks set, to save their compile time
     subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL)
     return Result(**json.loads((folder / f"{side}.json").read_text()))
@@ -499,19 +312,6 @@ def print_report(rounds: Sequence[Mapping[str, Result]], pairs: int) -> None:
     print_table(["column", "fp32 from the packages", "bf16 from fp32"], rows)
 
 
-CALLED = {
-    "perceptual_l, _h": "torchvision.models.vgg16().features",
-    "lpips_alex": 'lpips.LPIPS(net="alex")',
-    "lpips_vgg": 'lpips.LPIPS(net="vgg")',
-    "dists": "DISTS_pytorch.DISTS()",
-    "fid": "pytorch_fid.inception.InceptionV3()",
-    "landmarks": "FaceAlignment.get_landmarks_from_image(), .face_detector.detect_from_image()",
-    "gender": 'DeepFace.analyze(actions=["gender"], detector_backend="skip")',
-    "identity": 'DeepFace.represent(model_name="ArcFace", detector_backend="skip")',
-    "memorability": "resmem.ResMem(pretrained=True)",
-}
-
-
 def main() -> None:
     """Parse the command line, run the sides in turns and print the tables."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
@@ -530,7 +330,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         write_material(arguments.portraits, arguments.images, folder / "material.npz")
-        write_weights(folder, arguments.portraits.parent / "weights")
+        write_networks(folder, arguments.portraits.parent / "weights")
         rounds = []
         for number in range(arguments.repeat):
             rounds.append({side: run_side(side, folder, arguments.device) for side in ("packages", *RATIOS_WANTED)})

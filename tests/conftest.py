@@ -21,7 +21,7 @@ def portraits() -> Path:
     return root
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def store() -> Iterator[str]:
     """A real S3-compatible server on loopback; yields its URL."""
     pytest.importorskip("s3fs", reason="s3fs is not installed")

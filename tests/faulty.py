@@ -284,6 +284,13 @@ class Asking(Faulty):
         raise RuntimeError(f"{score} {threads} {limit} {'torch' in sys.modules}")
 
 
+class InWorker(Faulty):
+    """Runs in the worker itself, a batch at a time, as a network does."""
+
+    family = "in worker"
+    runs_in = "worker"
+
+
 class Unpickled(Faulty):
     """Cannot be brought into another process, as `fault` says."""
 
@@ -407,3 +414,19 @@ class Raising(Failing):
     def score(self, reference: Batch, decoded: Batch) -> Scores:
         """Raise."""
         raise RuntimeError(f"no value for {len(reference)} and {len(decoded)} images")
+
+
+class Deadly(Metric):
+    """Gives 1, and reads memory that is not there when a marked image comes."""
+
+    name = "deadly"
+    summary = "ends its process on purpose"
+    version = "1"
+    kind = "human"
+    columns: ClassVar[Mapping[str, Column]] = {"deadly": Column("Deadly", "higher")}
+
+    def score(self, reference: Batch, decoded: Batch) -> Scores:
+        """Score every image, or end the process."""
+        if any(tuple(image[:, 0, 0].tolist()) == RED for image in reference.images):
+            _segfault()
+        return {"deadly": [1.0] * len(decoded)}

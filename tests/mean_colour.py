@@ -32,6 +32,17 @@ class MeanColour(SetMetric):
     feature = StoredFeature("colour", 3, mean_colour)
 
 
+class MeanColourTwice(MeanColour):
+    """The same in two columns, as a metric has it that counts at two thresholds."""
+
+    name = "mean_colour_twice"
+    set_columns: ClassVar[Mapping[str, Column]] = {
+        "colour_distance": Column("Colour distance", "lower", limits=(0, None)),
+        "colour_distance_again": Column("The same again", "lower", limits=(0, None)),
+    }
+    value = "mean_colour:distance_twice"
+
+
 def distance(
     reference: npt.NDArray[np.float32],
     decoded_sets: Iterable[npt.NDArray[np.float32]],
@@ -41,3 +52,13 @@ def distance(
     for decoded in decoded_sets:
         gap = float(np.linalg.norm(reference.mean(0) - decoded.mean(0)))
         yield {"colour_distance": SetValue(gap, n=len(decoded), note=f"{len(set(identities))} identities")}
+
+
+def distance_twice(
+    reference: npt.NDArray[np.float32],
+    decoded_sets: Iterable[npt.NDArray[np.float32]],
+    identities: Sequence[str | None],
+) -> Iterator[Mapping[str, SetValue]]:
+    """The same in both columns."""
+    for found in distance(reference, decoded_sets, identities):
+        yield {**found, "colour_distance_again": found["colour_distance"]}

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 import torch
 from deepface.models.demography.pytorch import Gender
 from deepface.models.facial_recognition.pytorch import ArcFace, Facenet
@@ -22,8 +20,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from vcmbench.interfaces import Batch, Image
-from vcmbench.metrics import networks
 
+WEIGHTS = Path(".deepface", "weights")
+"""The folder of the files in the one that `DEEPFACE_HOME` names."""
 GENDER, ARCFACE, FACENET512 = "gender_model_weights.pth", "arcface_weights.pth", "facenet512_weights.pth"
 
 DARK: Image = (PORTRAIT > 127).astype(np.uint8)
@@ -44,18 +43,6 @@ def cases(channels: slice = slice(None)) -> Batch:
     return Batch(tensor(*(image[..., channels] for image, _, _ in CASES)), torch.tensor([box for _, box, _ in CASES]))
 
 
-@contextlib.contextmanager
-def weights_in(folder: Path) -> Iterator[None]:
-    """Let vcmbench find its weight files in a folder, and forget the networks it has loaded, before and after."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("VCMBENCH_WEIGHTS", str(folder))
-        networks._loaded.cache_clear()
-        try:
-            yield
-        finally:
-            networks._loaded.cache_clear()
-
-
 PROGRAM = """
 import json, pathlib, sys
 import numpy as np
@@ -67,30 +54,30 @@ pathlib.Path(f"{home}/results.json").write_text(json.dumps(results, default=floa
 """
 
 
-def write_random_gender(home: Path) -> Path:
-    """Write a gender network to which a portrait and its negative differ, and return the folder of the file."""
+def write_random_gender(home: Path) -> None:
+    """Write a gender network to which a portrait and its negative differ, where DeepFace at home in `home` looks for it."""
     with torch.device("meta"):  # its own random numbers would be drawn for nothing
         network: Any = Gender.base_model()
     _random(network.to_empty(device="cpu"))
     portrait = functional.interpolate(tensor(PORTRAIT[40:160, 107:200]).flip(1) / 255, (224, 224), mode="bilinear")
-    features = network.backbone.embed(torch.cat([portrait, portrait.flip(1), 1 - portrait, 1 - portrait.flip(1)]))
+    features = network.backbone.embed(torch.cat([portrait, 1 - portrait]))
     logits = features @ network.predictions.weight.flatten(1).T
     odds = logits[:, 0] - logits[:, 1]
     network.predictions.weight.mul_(3 / odds.std())
     network.predictions.bias.copy_(torch.tensor([-0.5, 0.5]) * 3 * odds.mean() / odds.std())
-    return _written(network, home, GENDER)
+    _write(network, home, GENDER)
 
 
-def write_random_recogniser(file: str, home: Path) -> Path:
-    """Write an ArcFace or Facenet512 whose embeddings differ from picture to picture, and return the folder of the file."""
+def write_random_recogniser(file: str, home: Path) -> None:
+    """Write an ArcFace or Facenet512 whose embeddings differ from picture to picture, where DeepFace looks for it."""
     make, side = {ARCFACE: (ArcFace.base_model, 112), FACENET512: (lambda: Facenet.InceptionResNetV1(512), 160)}[file]
     network = _random(make())
     norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d)]
     for norm in norms:
         norm.momentum = None  # the statistics become the pictures' own
         norm.train()
-    network(_pictures(8, side))
-    return _written(network, home, file)
+    network(_pictures(4, side))
+    _write(network, home, file)
 
 
 def deepface_says(call: str, home: Path, faces: Sequence[Image]) -> list[Any]:
@@ -126,8 +113,7 @@ def _pictures(count: int, side: int) -> Tensor:
     return functional.interpolate(colours, (side, side), mode="bicubic").clamp(0, 1)
 
 
-def _written(network: nn.Module, home: Path, file: str) -> Path:
-    folder = home / ".deepface" / "weights"
-    folder.mkdir(parents=True, exist_ok=True)
-    torch.save(network.state_dict(), folder / file)
-    return folder
+def _write(network: nn.Module, home: Path, file: str) -> None:
+    path = home / WEIGHTS / file
+    path.parent.mkdir(parents=True, exist_ok=True)
+    torch.save(network.state_dict(), path)

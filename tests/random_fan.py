@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,23 +14,11 @@ from pictures import PORTRAIT, tensor
 from torch import Tensor, nn
 from torch.nn import functional
 
-from vcmbench.metrics import networks
 from vcmbench.weights import ARTEFACTS
 
 os.environ.setdefault(
     "NUMBA_DISABLE_JIT", "1"
 )  # before face-alignment: it would compile its search of points for 10 seconds
-
-
-@contextlib.contextmanager
-def networks_in(home: Path) -> Iterator[None]:
-    """Let vcmbench and face-alignment find their files in this torch.hub cache, and forget the networks loaded before."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TORCH_HOME", str(home))
-        patch.delenv("VCMBENCH_WEIGHTS", raising=False)
-        networks._loaded.cache_clear()
-        yield
-    networks._loaded.cache_clear()
 
 
 def random_networks(temporary: pytest.TempPathFactory) -> Path:

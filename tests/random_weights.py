@@ -6,24 +6,20 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
 import torch
 from torch import Tensor, nn
+from weights_folder import weights_in
 
 from vcmbench.torchvision_import import import_torchvision
-from vcmbench.weights import ARTEFACTS, FOLDER
+from vcmbench.weights import ARTEFACTS
 
 
 @contextmanager
 def random_weights(home: Path, *writers: Callable[[Path], None]) -> Iterator[Path]:
     """Write files where both vcmbench and torch.hub look for them; yields the folder."""
-    folder = home / "hub" / "checkpoints"
-    folder.mkdir(parents=True)
-    for write in writers:
-        write(folder)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TORCH_HOME", str(home))
-        patch.setenv(FOLDER, str(folder))
+    with weights_in(home) as folder:
+        for write in writers:
+            write(folder)
         yield folder
 
 

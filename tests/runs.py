@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,31 @@ def bring_up_to_date(
     resources = Resources("cpu", processes=2, threads=2, batch_size=batch_size)
     with open_run(task) as run:
         return converge(run, run.missing_work(retry), resources, execute, progress)
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A run that nothing happened to, made once to be looked at and copied."""
+
+    images: Path
+    out: Path
+    outcome: Outcome
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """Every row, as `rows` gives them."""
+        return rows(self.outcome, self.out)
+
+    def copy(self, out: Path) -> Task:
+        """Its task over a copy of its directory, which may be changed."""
+        shutil.copytree(self.out, out)
+        return make_task(self.images, out)
+
+
+def finish_run(folder: Path, count: int) -> Finished:
+    """Run `make_task` over so many images in a new folder."""
+    write_images(folder / "images", count)
+    return Finished(folder / "images", folder / "run", bring_up_to_date(make_task(folder / "images", folder / "run")))
 
 
 def rows(outcome: Outcome, out: Path | str, codecs: Sequence[Codec] | None = None) -> list[dict[str, Any]]:

@@ -74,25 +74,25 @@ def test_release_without_a_name_frees_all() -> None:
     assert len(brightness.calls) == 2
 
 
-def test_release_waits_for_a_feature_under_way() -> None:
-    """A thread that frees the features does not break another that is computing one."""
-    images, brightness = batch(PORTRAIT), Brightness(0)
+def test_a_feature_under_way_keeps_nobody_else_waiting() -> None:
+    """While a thread computes a feature, another can take others and free them, and a third waits for this one."""
+    images, brightness, calls = batch(PORTRAIT), Brightness(0), []
     in_extractor, may_go_on = threading.Event(), threading.Event()
 
     def slow(batch: Batch) -> Tensor:
+        calls.append(len(batch))
         in_extractor.set()
-        may_go_on.wait(10)
+        assert may_go_on.wait(10)
         return batch.get(brightness)
 
     with ThreadPoolExecutor(2) as threads:
-        feature = threads.submit(images.get, slow)
-        in_extractor.wait(10)
-        release = threads.submit(images.release)
+        features = [threads.submit(images.get, slow) for _ in range(2)]
+        assert in_extractor.wait(10)
+        images.get(brightness)
+        images.release()
         may_go_on.set()
-        release.result()
-        assert feature.result().shape == (1,)
-    images.get(brightness)
-    assert len(brightness.calls) == 2
+        assert torch.equal(*(feature.result() for feature in features))
+    assert (len(calls), len(brightness.calls)) == (1, 2)
 
 
 # ---------------------------------------------------------------------------------------------- changes in place

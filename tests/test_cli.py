@@ -142,19 +142,21 @@ def test_a_pipe_gets_plain_lines(demo: DemoRun) -> None:
     assert not {"\r", "\x1b"} & set(demo.finished.out)
 
 
-def test_a_second_run_computes_nothing(demo: DemoRun, copy: Path) -> None:
+def test_a_second_run_computes_nothing(demo: DemoRun, copy: Path, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     """It says so, prints the same table, and leaves the result files as they are."""
+    monkeypatch.chdir(copy)
     before = files(copy / "runs/demo/results")
-    again = vcmbench_in(copy, "run", "job.yaml", "--address", "local")
+    again = call("run", "job.yaml", "--address", "local")
     assert again == Finished(0, demo.finished.out, "demo: 4 images × 3 settings, nothing to compute\n")
     assert files(copy / "runs/demo/results") == before
 
 
-def test_a_larger_limit_only_adds_images(copy: Path) -> None:
+def test_a_larger_limit_only_adds_images(copy: Path, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     """The stored shards stay as they are, and the new images get shards of their own."""
+    monkeypatch.chdir(copy)
     results = copy / "runs/demo/results"
     before = files(results)
-    grown = vcmbench_in(copy, "run", "job.yaml", "--address", "local", "--set", "dataset.limit=6")
+    grown = call("run", "job.yaml", "--address", "local", "--set", "dataset.limit=6")
     assert grown.code == 0
     assert "6 images × 3 settings, 6 to compute" in grown.err
     after = files(results)
@@ -187,10 +189,10 @@ def test_a_contradicting_job_is_refused(
     assert files(demo.out) == before
 
 
-def test_a_wrong_job_touches_nothing(tmp_path: Path) -> None:
+def test_a_wrong_job_touches_nothing(tmp_path: Path, call: Call) -> None:
     """Exit code 2 and one line; the run directory is not made."""
     write_job(tmp_path / "job.yaml", codecs="[jpeg: {qualty: 4}]")
-    refused = vcmbench_in(tmp_path, "run", "job.yaml", "--address", "local")
+    refused = call("run", "job.yaml", "--address", "local")
     assert refused.code == 2
     assert one_line(refused).startswith(
         "job.yaml: codecs[0]: jpeg: unknown parameter 'qualty'; its parameters are: quality, "
@@ -226,36 +228,36 @@ def test_workers_are_for_ray(tmp_path: Path, call: Call) -> None:
     assert "leave one of them out" in one_line(refused)
 
 
-def test_a_damaged_image_costs_its_own_rows(tmp_path: Path) -> None:
+def test_a_damaged_image_costs_its_own_rows(tmp_path: Path, call: Call) -> None:
     """Exit code 3, a reason in each of its rows, and its neighbour's rows as without it."""
     faces = tmp_path / "faces"
     faces.mkdir()
     PIL.Image.fromarray(FACE).save(faces / "good.png")
     (faces / "damaged.png").write_bytes((faces / "good.png").read_bytes()[:5000])
     write_job(tmp_path / "job.yaml", dataset="{kind: folder, root: faces, size: 64}")
-    ended = vcmbench_in(tmp_path, "run", "job.yaml", "--address", "local")
+    ended = call("run", "job.yaml", "--address", "local")
     assert ended.code == 3
     assert "Error rows: 3 of 6." in ended.out
     stored = rows(tmp_path / "runs/demo")
     assert {(row["image"], row["status"]) for row in stored} == {("good.png", "ok"), ("damaged.png", "error")}
     reasons = {str(row["error"]) for row in stored if row["image"] == "damaged.png"}
     assert all(reason.startswith("damaged.png: the image is damaged: image file is truncated") for reason in reasons)
-    assert vcmbench_in(tmp_path, "report", "runs/demo").code == 3
+    assert call("report", "runs/demo").code == 3
 
 
-def test_error_rows_are_tried_again_on_request(tmp_path: Path) -> None:
+def test_error_rows_are_tried_again_on_request(tmp_path: Path, call: Call) -> None:
     """A repaired file's rows stay errors until --retry-errors, which computes those alone and ends with code 0."""
     faces = tmp_path / "faces"
     faces.mkdir()
     PIL.Image.fromarray(FACE).save(faces / "good.png")
     (faces / "damaged.png").write_bytes((faces / "good.png").read_bytes()[:5000])
     write_job(tmp_path / "job.yaml", dataset="{kind: folder, root: faces, size: 64}")
-    ended = vcmbench_in(tmp_path, "run", "job.yaml", "--address", "local")
+    ended = call("run", "job.yaml", "--address", "local")
     assert (ended.code, "3 rows failed, 0 of them for a reason that may pass" in ended.out) == (3, True)
     PIL.Image.fromarray(FACE).save(faces / "damaged.png")
-    ended = vcmbench_in(tmp_path, "run", "job.yaml", "--address", "local", "--retry-transient")
+    ended = call("run", "job.yaml", "--address", "local", "--retry-transient")
     assert (ended.code, "nothing to compute" in ended.err) == (3, True)
-    ended = vcmbench_in(tmp_path, "run", "job.yaml", "--address", "local", "--retry-errors")
+    ended = call("run", "job.yaml", "--address", "local", "--retry-errors")
     assert (ended.code, "3 to compute" in ended.err, "failed" in ended.out) == (0, True, False)
 
 
@@ -327,7 +329,7 @@ def assert_all_end(leader: int) -> None:
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="sessions are looked up in /proc")
-def test_a_killed_run_continues_where_it_stopped(tmp_path: Path) -> None:
+def test_a_killed_run_continues_where_it_stopped(tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     """No process outlives the kill; what was committed is not touched; the rows are those of an undisturbed run."""
     killed, undisturbed = tmp_path / "killed", tmp_path / "undisturbed"
     killed.mkdir()
@@ -342,21 +344,23 @@ def test_a_killed_run_continues_where_it_stopped(tmp_path: Path) -> None:
     assert 0 < len(shards) < 16
     committed = {Path(shard["file"]).name for shard in shards}
     before = {name: file for name, file in files(run / "results").items() if name in committed}
-    again = vcmbench_in(killed, "run", "job.yaml", "--address", "local")
+    monkeypatch.chdir(killed)
+    again = call("run", "job.yaml", "--address", "local")
     assert again.code == 0
     assert f"16 images × 2 settings, {32 - 2 * len(committed)} to compute" in again.err
     assert {name: file for name, file in files(run / "results").items() if name in committed} == before
 
     write_job(undisturbed / "job.yaml", **SLOW)
-    assert vcmbench_in(undisturbed, "run", "job.yaml", "--address", "local").code == 0
+    monkeypatch.chdir(undisturbed)
+    assert call("run", "job.yaml", "--address", "local").code == 0
     assert rows(run) == rows(undisturbed / "runs/demo")
 
 
-def test_a_second_driver_is_refused(tmp_path: Path) -> None:
+def test_a_second_driver_is_refused(tmp_path: Path, call: Call) -> None:
     """While a run is under way, the same command ends with code 2 and who holds it; the first one is not disturbed."""
     child = start(tmp_path)
     child.send_signal(signal.SIGSTOP)  # it would be done too soon
-    refused = vcmbench_in(tmp_path, "run", "job.yaml", "--address", "local")
+    refused = call("run", "job.yaml", "--address", "local")
     child.send_signal(signal.SIGCONT)
     assert refused.code == 2
     assert "vcmbench: runs/demo is being run by" in refused.err

@@ -124,8 +124,7 @@ def test_a_workers_storage_trouble_stops_the_run(connected: list[Node], images: 
     with pytest.raises(StorageError, match=r"results/shard-0.* cannot be written: File exists; put that right"):
         bring_up_to_date(task, in_the_way)
     (tmp_path / "run/results").unlink()
-    outcome = bring_up_to_date(task, RayExecutor(Layout(1, 1, 0)))
-    assert outcome.computed == 2 * IMAGES
+    assert bring_up_to_date(task).computed == 2 * IMAGES
 
 
 def test_a_workers_complaint_reaches_the_user(connected: list[Node], images: Path, tmp_path: Path) -> None:

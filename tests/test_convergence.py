@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from faulty import Failing, Faulty
-from runs import bring_up_to_date, make_task, read_rows, rows, write_images
+from runs import Finished, bring_up_to_date, finish_run, make_task, read_rows, rows, write_images
 
 from vcmbench import codecs
 from vcmbench.interfaces import StorageError
@@ -17,6 +17,12 @@ from vcmbench.pipeline.driver import Outcome
 from vcmbench.results import RunDirectory
 
 IMAGES = 6
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """The plain run over such images."""
+    return finish_run(tmp_path_factory.mktemp("finished"), IMAGES)
 
 
 @pytest.fixture
@@ -31,10 +37,9 @@ def with_times(outcome: Outcome, out: Path) -> dict[tuple[str, str], dict[str, A
     return {(row["image"], row["variant"]): row for file in files for row in read_rows(file)}
 
 
-def test_error_rows_are_tried_again_when_asked(images: Path, tmp_path: Path) -> None:
+def test_error_rows_are_tried_again_when_asked(finished: Finished, images: Path, tmp_path: Path) -> None:
     """A repaired file's rows are computed only on request, alone, and the run is then as if never damaged."""
     out = tmp_path / "run"
-    undisturbed = rows(bring_up_to_date(make_task(images, tmp_path / "alone")), tmp_path / "alone")
     whole = (images / "001.png").read_bytes()
     (images / "001.png").write_bytes(whole[:60])
     before = with_times(bring_up_to_date(make_task(images, out)), out)
@@ -43,7 +48,7 @@ def test_error_rows_are_tried_again_when_asked(images: Path, tmp_path: Path) -> 
     assert bring_up_to_date(make_task(images, out), retry="transient").computed == 0
     outcome = bring_up_to_date(make_task(images, out), retry="errors")
     assert outcome.computed == 2
-    assert rows(outcome, out) == undisturbed
+    assert rows(outcome, out) == finished.rows
     after = with_times(outcome, out)
     assert all(after[place] == row for place, row in before.items() if row["status"] == "ok")
     assert bring_up_to_date(make_task(images, out), retry="errors").computed == 0
@@ -77,7 +82,7 @@ def test_a_row_that_fails_again_stays_an_error(images: Path, tmp_path: Path) -> 
         assert rows(outcome, out) == first
 
 
-def test_a_metric_returns_for_a_row_that_was_repaired_without_it(images: Path, tmp_path: Path) -> None:
+def test_a_metric_returns_for_a_row_that_was_repaired_without_it(finished: Finished, images: Path, tmp_path: Path) -> None:
     """A row that was tried again while a metric was not asked for has no value of it, which is not forgotten."""
     out = tmp_path / "run"
     task = make_task(images, out)
@@ -86,8 +91,7 @@ def test_a_metric_returns_for_a_row_that_was_repaired_without_it(images: Path, t
     bring_up_to_date(task)
     (images / "001.png").write_bytes(whole)
     bring_up_to_date(replace(task, metrics=task.metrics[:1]), retry="errors")
-    stored = rows(bring_up_to_date(task), out)
-    assert stored == rows(bring_up_to_date(make_task(images, tmp_path / "alone")), tmp_path / "alone")
+    assert rows(bring_up_to_date(task), out) == finished.rows
 
 
 def test_an_image_that_was_replaced_has_all_its_rows_anew(images: Path, tmp_path: Path) -> None:
@@ -119,18 +123,18 @@ def test_an_image_that_was_replaced_has_all_its_rows_anew(images: Path, tmp_path
     assert rows(again, out) == rows(bring_up_to_date(replace(back, out=str(tmp_path / "both"))), tmp_path / "both")
 
 
-def test_what_killed_runs_left_is_deleted(images: Path, tmp_path: Path) -> None:
+def test_what_killed_runs_left_is_deleted(finished: Finished, tmp_path: Path) -> None:
     """Shard files that no index names and half-written files go when the run is opened again; what the index names stays."""
     out = tmp_path / "run"
-    first = rows(bring_up_to_date(make_task(images, out)), out)
+    task = finished.copy(out)
     (out / "results/shard-000000.g7-deadbeef.parquet").write_bytes(b"late")
     (out / "results/.x.partial").write_bytes(b"half")
     (out / ".y.partial").write_bytes(b"half")
-    outcome = bring_up_to_date(make_task(images, out))
+    outcome = bring_up_to_date(task)
     named = {record.file for record in outcome.index.shards.values()}
     assert {f"results/{file.name}" for file in (out / "results").iterdir()} == named
     assert not list(out.glob(".*.partial"))
-    assert rows(outcome, out) == first
+    assert rows(outcome, out) == finished.rows
 
 
 def test_a_value_that_came_to_nothing_is_not_tried_again(images: Path, tmp_path: Path) -> None:
@@ -151,20 +155,20 @@ def test_every_shard_record_counts_its_failures(images: Path, tmp_path: Path) ->
     assert index.shards[0].transient == index.shards[1].errors == {}
 
 
-def test_a_shard_file_that_was_deleted_is_computed_again(images: Path, tmp_path: Path) -> None:
+def test_a_shard_file_that_was_deleted_is_computed_again(finished: Finished, tmp_path: Path) -> None:
     """Running again brings back what somebody deleted, and leaves the other shards' files alone."""
     out = tmp_path / "run"
-    first = bring_up_to_date(make_task(images, out))
-    stored = rows(first, out)
-    (out / first.index.shards[0].file).unlink()
-    kept = (out / first.index.shards[1].file).read_bytes()
-    outcome = bring_up_to_date(make_task(images, out))
+    task = finished.copy(out)
+    deleted, other = (out / finished.outcome.index.shards[shard].file for shard in (0, 1))
+    deleted.unlink()
+    kept = other.read_bytes()
+    outcome = bring_up_to_date(task)
     assert outcome.computed == 2 * 4
-    assert rows(outcome, out) == stored
-    assert (out / first.index.shards[1].file).read_bytes() == kept
+    assert rows(outcome, out) == finished.rows
+    assert other.read_bytes() == kept
 
 
-def test_a_damaged_shard_file_is_named(images: Path, tmp_path: Path) -> None:
+def test_a_damaged_shard_file_is_named(finished: Finished, images: Path, tmp_path: Path) -> None:
     """When stored rows are needed and cannot be read, the file and the remedy are told, and the remedy works."""
     out = tmp_path / "run"
     task = make_task(images, out)
@@ -176,6 +180,4 @@ def test_a_damaged_shard_file_is_named(images: Path, tmp_path: Path) -> None:
     ):
         bring_up_to_date(task)
     file.unlink()
-    assert rows(bring_up_to_date(task), out) == rows(
-        bring_up_to_date(make_task(images, tmp_path / "alone")), tmp_path / "alone"
-    )
+    assert rows(bring_up_to_date(task), out) == finished.rows

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ import numpy as np
 import pytest
 import torch
 from pictures import FACE_BOX, PORTRAIT, Recording, noisy, tensor
-from random_fan import networks_in, random_networks
+from random_fan import random_networks
 from torch import Tensor
+from weights_folder import weights_in
 
 from vcmbench.interfaces import Batch, Image, Setup
 from vcmbench.metrics import networks
@@ -23,15 +25,16 @@ from vcmbench.weights import ARTEFACTS
 
 RANDOM = Setup(unverified=True)
 GIVEN = ReferenceBoxes("dataset", "blazeface", RANDOM)
+IMAGES = (PORTRAIT, noisy(PORTRAIT, 20), PORTRAIT, np.ascontiguousarray(PORTRAIT[::-1]))
 BOXES = (FACE_BOX, (-30.5, -22.25, 117.0, 130.75), (250.0, 120.0, 90.0, 100.0), (140.0, 70.0, 9.0, 12.0))
-"""x, y, width, height: inside, over two borders of the image, and small."""
+"""x, y, width, height: inside, over two borders of the image, over the other two, and small."""
 
 
 @pytest.fixture(scope="module", autouse=True)
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Seeded random networks where vcmbench and face-alignment look for the pretrained ones."""
     home = random_networks(tmp_path_factory)
-    with networks_in(home):
+    with weights_in(home):
         yield home
 
 
@@ -71,42 +74,58 @@ def share_equal(points: Tensor, others: Tensor) -> float:
     return float((points == others).float().mean())
 
 
-@pytest.mark.parametrize("box", BOXES[:2], ids=["inside", "over two borders"])
-def test_heat_maps_equal_face_alignments(aligner: Any, box: tuple[float, ...]) -> None:
-    """The crop is face-alignment's, sample for sample, and the heat maps are to 1e-5; other channels, other maps."""
-    face = corners(box)
-    ((inputs, expected),) = seen(
-        aligner.face_alignment_net, lambda: aligner.get_landmarks_from_image(PORTRAIT, detected_faces=[face])
+@dataclass(frozen=True)
+class Found:
+    """What face-alignment makes of one face."""
+
+    crops: Tensor
+    maps: Tensor
+    points: Tensor
+    """68×2."""
+
+
+@pytest.fixture(scope="module")
+def found(aligner: Any) -> list[Found]:
+    """What face-alignment makes of each image alone."""
+    return [_found(aligner, image, box) for image, box in zip(IMAGES, BOXES, strict=True)]
+
+
+def _found(aligner: Any, image: Image, box: tuple[float, ...]) -> Found:
+    points: list[Any] = []
+    ((inputs, maps),) = seen(
+        aligner.face_alignment_net,
+        lambda: points.extend(aligner.get_landmarks_from_image(image, detected_faces=[corners(box)])),
     )
-    crops = crop(PORTRAIT[None], *centres_and_scales(face[None]))
-    assert torch.equal(crops, inputs)
-    maps = heat_maps(crops, flip=False, setup=RANDOM)
-    assert maps.shape == (1, 68, 64, 64)
-    torch.testing.assert_close(maps, expected, rtol=0, atol=1e-5)
-    assert not torch.allclose(heat_maps(crops.flip(1), flip=False, setup=RANDOM), expected, atol=1e-2)
+    return Found(inputs, maps, torch.from_numpy(points[0]))
 
 
-def test_points_equal_face_alignments(aligner: Any) -> None:
+def test_heat_maps_equal_face_alignments(found: list[Found]) -> None:
+    """Crops are face-alignment's, sample for sample, and the heat maps are to 1e-5; other channels, other maps."""
+    for image, box, expected in zip(IMAGES, BOXES, found, strict=True):
+        assert torch.equal(crop(image[None], *centres_and_scales(corners(box)[None])), expected.crops)
+    for expected in found[:2]:
+        maps = heat_maps(expected.crops, flip=False, setup=RANDOM)
+        assert maps.shape == (1, 68, 64, 64)
+        torch.testing.assert_close(maps, expected.maps, rtol=0, atol=1e-5)
+    swapped = heat_maps(found[0].crops.flip(1), flip=False, setup=RANDOM)
+    assert not torch.allclose(swapped, found[0].maps, atol=1e-2)
+
+
+def test_points_equal_face_alignments(found: list[Found]) -> None:
     """A batch has the points that face-alignment finds in each image alone, and not those in other channels."""
-    images = [PORTRAIT, noisy(PORTRAIT, 20), PORTRAIT, np.ascontiguousarray(PORTRAIT[::-1])]
-    expected = torch.tensor(
-        [
-            aligner.get_landmarks_from_image(image, detected_faces=[corners(box)])[0].tolist()
-            for image, box in zip(images, BOXES, strict=True)
-        ]
-    )
-    assert share_equal(landmarks(*images, boxes=BOXES), expected) > 0.99
     swapped = np.ascontiguousarray(PORTRAIT[..., ::-1])
-    assert share_equal(landmarks(swapped, boxes=BOXES[:1]), expected[:1]) < 0.9
+    points = landmarks(*IMAGES, swapped, boxes=(*BOXES, FACE_BOX))
+    assert share_equal(points[:4], torch.stack([face.points for face in found])) > 0.99
+    assert share_equal(points[4], found[0].points) < 0.9
 
 
-def test_points_of_the_mirror_image_can_be_added(aligner: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_points_of_the_mirror_image_can_be_added(aligner: Any, found: list[Found], monkeypatch: pytest.MonkeyPatch) -> None:
     """With `flip`, which is face-alignment's default, the points are others, and again face-alignment's."""
     monkeypatch.setattr(aligner, "flip_input", True)
     (points,) = aligner.get_landmarks_from_image(PORTRAIT, detected_faces=[corners(FACE_BOX)])
-    expected = torch.from_numpy(points)[None]
-    assert share_equal(landmarks(PORTRAIT, boxes=(FACE_BOX,), flip=True), expected) > 0.99
-    assert share_equal(landmarks(PORTRAIT, boxes=(FACE_BOX,)), expected) < 0.9
+    expected = torch.from_numpy(points)
+    assert share_equal(landmarks(PORTRAIT, boxes=(FACE_BOX,), flip=True)[0], expected) > 0.99
+    assert share_equal(found[0].points, expected) < 0.9
 
 
 def test_points_are_equal_on_identical_heat_maps() -> None:
@@ -124,14 +143,15 @@ def test_points_are_equal_on_identical_heat_maps() -> None:
     assert torch.equal(peaks(torch.from_numpy(maps), centres, scales), torch.from_numpy(np.array(expected)))
 
 
-def test_crops_go_through_the_network_together() -> None:
-    """Five faces take two passes, of four and of one, and an image without a face none."""
-    boxes = ((math.nan,) * 4, *[FACE_BOX] * 5)
+def test_crops_go_through_the_network_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where two go through it at a time, three faces take two passes, and an image without a face none."""
+    monkeypatch.setattr("vcmbench.metrics.fan.AT_ONCE", 2)
+    boxes = ((math.nan,) * 4, *[FACE_BOX] * 3)
     points: list[Tensor] = []
-    passes = seen(networks.loaded(fan, RANDOM), lambda: points.extend(landmarks(*[PORTRAIT] * 6, boxes=boxes)))
-    assert [len(inputs) for inputs, _ in passes] == [4, 1]
+    passes = seen(networks.loaded(fan, RANDOM), lambda: points.extend(landmarks(*[PORTRAIT] * 4, boxes=boxes)))
+    assert [len(inputs) for inputs, _ in passes] == [2, 1]
     assert points[0].isnan().all()
-    assert share_equal(points[5], points[1]) > 0.99
+    assert share_equal(points[3], points[1]) > 0.99
 
 
 def test_decoded_images_are_cropped_by_the_originals_box() -> None:
@@ -148,12 +168,11 @@ def test_decoded_images_are_cropped_by_the_originals_box() -> None:
 
 def test_a_network_that_gives_nan_gives_no_points(home: Path, tmp_path: Path) -> None:
     """Heat maps that are not numbers have no peak: the points are NaN."""
-    path = Path("hub", "checkpoints", ARTEFACTS["fan"].file)
-    state = torch.load(home / path, weights_only=True)
-    state["l3.bias"][7] = math.nan
-    (tmp_path / path).parent.mkdir(parents=True)
-    torch.save(state, tmp_path / path)
-    with networks_in(tmp_path):
+    state = torch.load(home / "hub" / "checkpoints" / ARTEFACTS["fan"].file, mmap=True, weights_only=True)
+    nothing = {name: torch.zeros((), dtype=tensor.dtype).expand(tensor.shape) for name, tensor in state.items()}
+    one_is_nan = torch.zeros(68).index_fill(0, torch.tensor([7]), math.nan)
+    with weights_in(tmp_path) as folder:
+        torch.save({**nothing, "l3.bias": one_is_nan}, folder / ARTEFACTS["fan"].file)
         assert landmarks(PORTRAIT, boxes=(FACE_BOX,)).isnan().all()
 
 

@@ -35,7 +35,7 @@ def views(count: int) -> list[Image]:
     return [np.ascontiguousarray(piece[::-1] if place % 2 else piece) for place, piece in enumerate(pieces)]
 
 
-ORIGINALS = views(12)
+ORIGINALS = views(6)
 DECODED = [jpeg(image, 5) for image in ORIGINALS]
 
 
@@ -69,7 +69,7 @@ def package(weights: Path) -> Any:  # noqa: ARG001  # it loads them
 def expected(package: Any, folders: list[Path]) -> list[Features]:
     """The features of both folders' files as pytorch-fid extracts them."""
     network = package.InceptionV3([3])
-    return [package.get_activations(sorted(folder.iterdir()), network, batch_size=5, num_workers=0) for folder in folders]
+    return [package.get_activations(sorted(folder.iterdir()), network, batch_size=3, num_workers=0) for folder in folders]
 
 
 @pytest.fixture(scope="module")
@@ -99,14 +99,16 @@ def test_features_are_pytorch_fids(expected: list[Features], features: list[Feat
     assert np.abs(features[0] - expected[1]).mean() > 0.05
 
 
-def test_fid_is_pytorch_fids_on_the_same_files(
-    package: Any, folders: list[Path], expected: list[Features], features: list[Features]
-) -> None:
-    """FID equals that of `calculate_fid_given_paths` to 1e-4, where its root of singular matrices ends, and else to 1e-6."""
+def test_fid_is_pytorch_fids_on_the_same_files(package: Any, expected: list[Features], features: list[Features]) -> None:
+    """FID equals pytorch-fid's to 1e-4, where its root of singular matrices ends, and else to 1e-6.
+
+    Its distance is taken of the first 512 features: the root of a matrix of 2048 rows, as singular, takes it 25 seconds.
+    """
+    statistics = [part for rows in expected for part in (rows[:, :512].mean(0), np.cov(rows[:, :512], rowvar=False))]
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The `disp` argument|Matrix is singular")  # the package's own call of SciPy
-        whole = package.calculate_fid_given_paths([str(folder) for folder in folders], 5, "cpu", 2048, num_workers=0)
-    assert fid(*features) == pytest.approx(whole, rel=1e-4)
+        theirs = package.calculate_frechet_distance(*statistics)
+    assert fid(*(rows[:, :512] for rows in features)) == pytest.approx(theirs, rel=1e-4)
     assert fid(*features) == pytest.approx(fid(*expected), rel=1e-6)
 
 
@@ -120,7 +122,7 @@ def test_batches_and_order_do_not_change_fid(features: list[Features]) -> None:
     """Other batches, in another order, give the same FID to 1e-6."""
     order = np.random.default_rng(1).permutation(len(ORIGINALS))
     again = [
-        np.concatenate([features_of([images[place] for place in part]) for part in np.split(order, [5, 6])])
+        np.concatenate([features_of([images[place] for place in part]) for part in np.split(order, [2, 3])])
         for images in (ORIGINALS, DECODED)
     ]
     assert fid(*again) == pytest.approx(fid(*features), rel=1e-6)
@@ -128,23 +130,23 @@ def test_batches_and_order_do_not_change_fid(features: list[Features]) -> None:
 
 def test_noise_and_blur_raise_fid(features: list[Features]) -> None:
     """FID is 0 for the images themselves, and rises with noise and with blur."""
-    originals = features[0][:6]
+    originals = features[0][:4]
 
     def blurred(image: Image, radius: float) -> Image:
         return np.array(PIL.Image.fromarray(image).filter(PIL.ImageFilter.GaussianBlur(radius)))
 
     for spoil in (noisy, blurred):
-        values = [fid(originals, features_of([spoil(image, much) for image in ORIGINALS[:6]])) for much in (1, 4)]
+        values = [fid(originals, features_of([spoil(image, much) for image in ORIGINALS[:4]])) for much in (1, 4)]
         assert fid(originals, originals) == pytest.approx(0, abs=1e-9)
         assert 1e-9 < values[0] < values[1]
 
 
 def test_bf16_deviates_by_little(features: list[Features]) -> None:
     """In bf16 features differ by less than 4 % of their norm, and are float32."""
-    rounded = features_of(ORIGINALS[:4], Setup(precision="bf16", unverified=True))
+    rounded = features_of(ORIGINALS[:2], Setup(precision="bf16", unverified=True))
     assert rounded.dtype == np.float32
-    difference = np.linalg.norm(rounded - features[0][:4])
-    assert 0 < difference < 0.04 * np.linalg.norm(features[0][:4])
+    difference = np.linalg.norm(rounded - features[0][:2])
+    assert 0 < difference < 0.04 * np.linalg.norm(features[0][:2])
 
 
 @pytest.mark.parametrize(

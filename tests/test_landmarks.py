@@ -13,7 +13,8 @@ import pytest
 import torch
 from onnx_file import write_linear_network
 from pictures import FACE_BOX, PORTRAIT, Recording, flat, jpeg, noisy, tensor
-from random_fan import networks_in, random_networks
+from random_fan import random_networks
+from weights_folder import weights_in
 
 from vcmbench.datasets.prepare import Preparation, prepare
 from vcmbench.datasets.vggface2 import VggFace2
@@ -30,7 +31,7 @@ NME = ("nme_box", "nme_interocular")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Seeded random networks in place of the pretrained ones."""
     home = random_networks(tmp_path_factory)
-    with networks_in(home):
+    with weights_in(home):
         yield home
 
 
@@ -85,10 +86,10 @@ def test_degenerate_reference_points_are_told() -> None:
         assert normalised_mean_errors(*pair).box == normalised_mean_errors(*pair).interocular == unknown
 
 
-@pytest.mark.parametrize("params", [{}, {"detector": "sfd", "boxes": "dataset"}], ids=str)
-def test_scores_compare_points_in_the_originals_box(params: dict[str, Any]) -> None:
+@pytest.mark.parametrize("params", [{}, {"backend": "onnx", "detector": "sfd", "boxes": "dataset"}], ids=str)
+def test_scores_compare_points_in_the_originals_box(params: dict[str, Any], linear: Any) -> None:
     """A copy has no error and a face; another image has the error of the points that are stored for both."""
-    metric = Landmarks(RANDOM, **params)
+    metric = Landmarks(RANDOM, **params, **({"model": linear[0]} if params else {}))
     original = batch(PORTRAIT)
     assert only(metric.score(original, batch(PORTRAIT))) == {"nme_box": 0, "nme_interocular": 0, "face_detected": True}
     decoded = Batch(tensor(noisy(PORTRAIT, 30)), original=original)
@@ -127,25 +128,25 @@ def test_an_original_without_a_face_has_no_value() -> None:
     assert only(Landmarks(RANDOM).score(batch(tiny), batch(tiny))) == dict.fromkeys((*NME, "face_detected"), absent)
 
 
-def test_an_image_without_the_data_sets_box_has_no_error() -> None:
+def test_an_image_without_the_data_sets_box_has_no_error(linear: Any) -> None:
     """With the data set's boxes, an image without one has a reason, beside others that have values."""
     boxes = torch.tensor([[math.nan] * 4, FACE_BOX])
     original = Batch(tensor(PORTRAIT, PORTRAIT), boxes)
-    scores = Landmarks(RANDOM, boxes="dataset").score(original, Batch(tensor(PORTRAIT, PORTRAIT), boxes))
+    metric = Landmarks(RANDOM, backend="onnx", model=linear[0], boxes="dataset")
+    scores = metric.score(original, Batch(tensor(PORTRAIT, PORTRAIT), boxes))
     assert scores["nme_box"] == [Missing("the data set gives no face box"), 0]
     assert scores["face_detected"] == [True, True]
 
 
 def test_a_network_that_gives_nan_has_no_error(home: Path, tmp_path: Path) -> None:
     """Weights that are not numbers lead to a reason; whether the face is detected is known all the same."""
-    folder = Path("hub", "checkpoints")
-    (tmp_path / folder).mkdir(parents=True)
-    for name in ("blazeface", "blazeface_anchors"):
-        (tmp_path / folder / ARTEFACTS[name].file).symlink_to(home / folder / ARTEFACTS[name].file)
-    state = torch.load(home / folder / ARTEFACTS["fan"].file, weights_only=True)
+    originals = home / "hub" / "checkpoints"
+    state = torch.load(originals / ARTEFACTS["fan"].file, mmap=True, weights_only=True)
     nothing = {name: torch.tensor(math.nan).to(tensor.dtype).expand(tensor.shape) for name, tensor in state.items()}
-    torch.save(nothing, tmp_path / folder / ARTEFACTS["fan"].file)
-    with networks_in(tmp_path):
+    with weights_in(tmp_path) as folder:
+        for name in ("blazeface", "blazeface_anchors"):
+            (folder / ARTEFACTS[name].file).symlink_to(originals / ARTEFACTS[name].file)
+        torch.save(nothing, folder / ARTEFACTS["fan"].file)
         scores = only(Landmarks(RANDOM).score(batch(PORTRAIT), batch(PORTRAIT)))
     assert scores["nme_box"] == scores["nme_interocular"] == Missing("the landmark network gave no finite points")
     assert scores["face_detected"] is True
@@ -262,14 +263,15 @@ def test_the_identity_names_what_can_change_a_value(linear: Any, tmp_path: Path)
 
 
 @pytest.fixture
-def real(portraits: Path) -> Iterator[tuple[Landmarks, Batch]]:
+def real(portraits: Path, tmp_path: Path) -> Iterator[tuple[Landmarks, Batch]]:
     """PFLD's landmarks with the published BlazeFace, and 40 portraits as a job prepares them."""
     folder, dataset = portraits.parent / "weights", VggFace2(str(portraits))
     rows = sorted((row for rows in dataset.images() for row in rows.to_pylist()), key=lambda row: str(row["image"]))[:40]
     boxes = [tuple(row[f"box_{name}"] for name in ("x", "y", "width", "height")) for row in rows]
     prepared = [prepare(dataset.read(row["path"]), box, Preparation()) for row, box in zip(rows, boxes, strict=True)]
-    with pytest.MonkeyPatch.context() as patch, networks_in(folder):
-        patch.setenv("VCMBENCH_WEIGHTS", str(folder))
+    with weights_in(tmp_path) as home:
+        for name in ("blazeface", "blazeface_anchors"):
+            (home / ARTEFACTS[name].file).symlink_to(folder / ARTEFACTS[name].file)
         metric = Landmarks(backend="onnx", model=str(folder / "pfld.onnx"))
         yield metric, Batch(tensor(*(face.image for face in prepared)), torch.tensor([face.box for face in prepared]))
 

@@ -29,16 +29,18 @@ def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
 
 
-@pytest.fixture
-def images(tmp_path: Path) -> Path:
-    write_images(tmp_path / "images", IMAGES)
-    return tmp_path / "images"
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("images")
+    write_images(folder, IMAGES)
+    return folder
 
 
-@pytest.fixture
-def undisturbed(images: Path, tmp_path: Path) -> list[dict[str, Any]]:
+@pytest.fixture(scope="module")
+def undisturbed(images: Path, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     """The rows of a run that nothing happened to."""
-    return rows(bring_up_to_date(make_task(images, tmp_path / "calm", shard_size=2)), tmp_path / "calm")
+    out = tmp_path_factory.mktemp("calm") / "run"
+    return rows(bring_up_to_date(make_task(images, out, shard_size=2)), out)
 
 
 @pytest.fixture

@@ -7,9 +7,11 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import weakref
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any, ClassVar, NoReturn, cast
 
 import numpy as np
@@ -18,11 +20,11 @@ import torch
 from faulty import Raising
 from pictures import PORTRAIT, jpeg, tensor
 
+from vcmbench.feature_tables import feature_keys
 from vcmbench.interfaces import Batch, Column, Extractor, Metric, Missing, Scores, StoredFeature
 from vcmbench.metrics import create
 from vcmbench.metrics.features import luma, rgb
 from vcmbench.pipeline.scoring import Scorer
-from vcmbench.results import feature_keys
 
 
 class Given(Metric):
@@ -187,6 +189,44 @@ def test_features_are_freed_when_no_later_metric_needs_them() -> None:
     Scorer().score([Given(values, (rgb, luma)), Watching(values, (luma,)), Watching(values)], batch(), decoded)
     assert seen == [{luma}, set()]
     assert decoded._features == {}
+
+
+@dataclass(frozen=True)
+class Rendezvous:
+    """A feature that is there once another one of the same originals is under way, too."""
+
+    name: str
+    meeting: threading.Barrier
+    originals: Batch
+
+    def __call__(self, batch: Batch) -> str:
+        """Wait for the other, if these are the originals."""
+        if batch is self.originals:
+            self.meeting.wait(10)
+        return self.name
+
+
+class Meeting(Given):
+    """Asks for such a feature of both batches."""
+
+    def __init__(self, rendezvous: Rendezvous) -> None:
+        super().__init__(None, (rendezvous,))
+        self.rendezvous = rendezvous
+        self.columns = {rendezvous.name: Column("Word", None, "string")}  # type: ignore[misc]  # one for each instance
+
+    def score(self, reference: Batch, decoded: Batch) -> Scores:
+        """Give the feature's name."""
+        return {self.rendezvous.name: [one.get(self.rendezvous) for one in (reference, decoded)]}
+
+
+def test_threads_do_not_wait_for_each_others_features_of_the_originals() -> None:
+    """Two settings scored side by side compute different features of their originals at once; columns keep their order."""
+    originals, meeting = batch(), threading.Barrier(2)
+    metrics = [Meeting(Rendezvous(name, meeting, originals)) for name in ("one", "other")]
+    scorer = Scorer()
+    with ThreadPoolExecutor(2) as threads:
+        scores = list(threads.map(lambda _: scorer.score(metrics, originals, batch()), range(2)))
+    assert [list(each.items()) for each in scores] == [[("one", ["one"] * 2), ("other", ["other"] * 2)]] * 2
 
 
 class Careless(Metric):

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import PIL.Image
 import pytest
-from mean_colour import MeanColour, mean_colour
+from mean_colour import MeanColour, MeanColourTwice, mean_colour
 from pictures import tensor
-from runs import bring_up_to_date, make_task, write_images
+from runs import bring_up_to_date, make_task, rows, write_images
 
 from vcmbench import codecs, metrics
+from vcmbench.feature_tables import ORIGINAL, feature_matrix
 from vcmbench.interfaces import Batch
 from vcmbench.pipeline.driver import Outcome
 from vcmbench.pipeline.plan import missing_cells
 from vcmbench.reports.stored_features import set_values
 from vcmbench.reports.summary import Summary, summarise
-from vcmbench.results import ORIGINAL, RunDirectory, complete_shards, feature_matrix
+from vcmbench.results import RunDirectory, complete_shards
 
 IMAGES, MARKED = 10, 6
 
@@ -80,6 +82,13 @@ def test_the_value_is_over_images_that_have_the_feature(images: Path, tmp_path: 
     assert "Colour distance: 1 identities." in summary.notes
 
 
+def test_a_note_about_two_columns_is_given_once(images: Path, tmp_path: Path) -> None:
+    """Columns of which every setting's note is the same share it."""
+    outcome = bring_up_to_date(make_task(images, tmp_path / "run", metrics=(MeanColourTwice(),)))
+    summary = summarise(RunDirectory(str(tmp_path / "run")), outcome.index)
+    assert summary.notes == ("Colour distance, The same again: 1 identities.",)
+
+
 def test_shards_and_batches_do_not_change_a_value(images: Path, tmp_path: Path) -> None:
     """Other shards and batch sizes give the same value to 1e-6."""
     one = make_task(images, tmp_path / "one", metrics=(MeanColour(),))
@@ -123,6 +132,20 @@ def test_only_the_first_images_have_features(images: Path, tmp_path: Path) -> No
     having = {image for image, setting in _present(outcome, tmp_path / "run") if setting == ORIGINAL}
     assert having == set(listed[:5]) - {f"{MARKED:03}.png"}
     assert [bool(record.features) for record in outcome.index.shards.values()] == [True, True, False]
+
+
+def test_images_whose_features_are_not_kept_are_not_coded_for_a_set_metric(images: Path, tmp_path: Path) -> None:
+    """A set metric that is added later reads and codes the first `feature_images` alone; nothing is missing then."""
+    task = make_task(images, tmp_path / "run", feature_images=5)
+    before = bring_up_to_date(task)
+    listed = RunDirectory(str(tmp_path / "run")).manifest()["image"].to_pylist()
+    for image in listed[5:]:
+        (images / image).write_bytes(b"no image any more")
+    outcome = bring_up_to_date(replace(task, metrics=(*task.metrics, MeanColour())))
+    having = {image for image, setting in _present(outcome, tmp_path / "run") if setting == ORIGINAL}
+    assert having == set(listed[:5]) - {f"{MARKED:03}.png"}
+    assert rows(outcome, tmp_path / "run") == rows(before, tmp_path / "run")
+    assert all(outcome.index.is_complete(shard) for shard in outcome.index.shards)
 
 
 def test_a_lost_feature_file_is_computed_again(images: Path, tmp_path: Path) -> None:

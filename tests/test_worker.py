@@ -13,8 +13,8 @@ import numpy as np
 import PIL.Image
 import pytest
 import torch
-from faulty import Failing, Faulty, Raising
-from runs import SIZE, bring_up_to_date, make_task, read_rows, rows, write_images
+from faulty import Failing, Faulty, InWorker, Raising
+from runs import SIZE, Finished, bring_up_to_date, finish_run, make_task, read_rows, rows, write_images
 
 from vcmbench import codecs, metrics
 from vcmbench.datasets.prepare import Preparation
@@ -32,27 +32,32 @@ from vcmbench.pipeline.worker_job import MetricOrder, WorkerJob
 IMAGES = 6
 
 
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """The plain run over such images."""
+    return finish_run(tmp_path_factory.mktemp("finished"), IMAGES)
+
+
 @pytest.fixture
 def images(tmp_path: Path) -> Path:
     write_images(tmp_path / "images", IMAGES)
     return tmp_path / "images"
 
 
-def test_every_image_and_setting_has_exactly_one_row(images: Path, tmp_path: Path) -> None:
+def test_every_image_and_setting_has_exactly_one_row(finished: Finished) -> None:
     """Two shards, the second one short, give one complete row per image × setting."""
-    outcome = bring_up_to_date(make_task(images, tmp_path / "run"))
-    stored = rows(outcome, tmp_path / "run")
+    stored = finished.rows
     assert [(row["image"], row["variant"]) for row in stored] == [
         (f"{number:03}.png", variant) for number in range(IMAGES) for variant in ("jpeg quality=10", "jpeg quality=50")
     ]
     assert all(row["status"] == "ok" and row["psnr_rgb"] > 10 and 0 < row["ssim_y"] <= 1 for row in stored)
-    assert outcome.computed == 2 * IMAGES
+    assert finished.outcome.computed == 2 * IMAGES
 
 
-def test_stored_values_are_those_of_the_codec_and_metric_alone(images: Path, tmp_path: Path) -> None:
+def test_stored_values_are_those_of_the_codec_and_metric_alone(finished: Finished) -> None:
     """A row's bytes and PSNR equal what the Python interface gives for that file."""
-    stored = rows(bring_up_to_date(make_task(images, tmp_path / "run")), tmp_path / "run")[0]
-    image = np.array(PIL.Image.open(images / "000.png"))
+    stored = finished.rows[0]
+    image = np.array(PIL.Image.open(finished.images / "000.png"))
     codec = codecs.create("jpeg", quality=10)
     bitstream = codec.encode(image)
     original, decoded = (
@@ -64,16 +69,16 @@ def test_stored_values_are_those_of_the_codec_and_metric_alone(images: Path, tmp
 
 
 @pytest.mark.parametrize("batch_size", [1, 4, 16])
-def test_rows_do_not_depend_on_the_batches(images: Path, tmp_path: Path, batch_size: int) -> None:
-    """However images are grouped, every value is the same to the last bit."""
-    one = bring_up_to_date(make_task(images, tmp_path / "one"), batch_size=3)
-    other = bring_up_to_date(make_task(images, tmp_path / "other"), batch_size=batch_size)
-    assert rows(one, tmp_path / "one") == rows(other, tmp_path / "other")
+def test_rows_do_not_depend_on_the_batches(finished: Finished, tmp_path: Path, batch_size: int) -> None:
+    """However images are grouped, three at a time or otherwise, every value is the same to the last bit."""
+    other = bring_up_to_date(make_task(finished.images, tmp_path / "other"), batch_size=batch_size)
+    assert rows(other, tmp_path / "other") == finished.rows
 
 
-def test_unreadable_images_become_error_rows_and_their_neighbours_do_not_notice(images: Path, tmp_path: Path) -> None:
+def test_unreadable_images_become_error_rows_and_their_neighbours_do_not_notice(
+    finished: Finished, images: Path, tmp_path: Path
+) -> None:
     """A truncated and an empty file have an error row per setting with the reason; other rows are as without them."""
-    undisturbed = rows(bring_up_to_date(make_task(images, tmp_path / "before")), tmp_path / "before")
     (images / "001.png").write_bytes((images / "001.png").read_bytes()[:60])
     (images / "004.png").write_bytes(b"")
     stored = rows(bring_up_to_date(make_task(images, tmp_path / "run")), tmp_path / "run")
@@ -82,7 +87,7 @@ def test_unreadable_images_become_error_rows_and_their_neighbours_do_not_notice(
     assert all(row["status"] == "error" and row["image"] in row["error"] for row in damaged)
     assert all(row["psnr_rgb"] is None and row["bytes"] is None for row in damaged)
     healthy = [row for row in stored if row not in damaged]
-    assert healthy == [row for row in undisturbed if row["image"] not in {"001.png", "004.png"}]
+    assert healthy == [row for row in finished.rows if row["image"] not in {"001.png", "004.png"}]
 
 
 def test_a_codec_fault_costs_its_own_rows(images: Path, tmp_path: Path) -> None:
@@ -113,10 +118,10 @@ def test_a_metric_fault_is_null_with_its_reason(images: Path, tmp_path: Path) ->
         )
 
 
-def test_an_added_setting_leaves_the_old_rows_untouched(images: Path, tmp_path: Path) -> None:
+def test_an_added_setting_leaves_the_old_rows_untouched(finished: Finished, tmp_path: Path) -> None:
     """Running again with one more setting codes only that one; old rows keep every value, even their times."""
-    task = make_task(images, tmp_path / "run")
-    before = _with_times(bring_up_to_date(task), tmp_path / "run")
+    task = finished.copy(tmp_path / "run")
+    before = _with_times(finished.outcome, finished.out)
     outcome = bring_up_to_date(replace(task, codecs=(*task.codecs, codecs.create("png"))))
     after = _with_times(outcome, tmp_path / "run")
     assert outcome.computed == IMAGES
@@ -124,10 +129,10 @@ def test_an_added_setting_leaves_the_old_rows_untouched(images: Path, tmp_path: 
     assert len(after) == 3 * IMAGES
 
 
-def test_an_added_metric_leaves_the_old_values_untouched(images: Path, tmp_path: Path) -> None:
+def test_an_added_metric_leaves_the_old_values_untouched(finished: Finished, tmp_path: Path) -> None:
     """Running again with one more metric decodes again, adds its column and keeps the rest, even the times."""
-    task = make_task(images, tmp_path / "run")
-    before = _with_times(bring_up_to_date(task), tmp_path / "run")
+    task = finished.copy(tmp_path / "run")
+    before = _with_times(finished.outcome, finished.out)
     outcome = bring_up_to_date(replace(task, metrics=(*task.metrics, metrics.create("psnr_y"))))
     after = _with_times(outcome, tmp_path / "run")
     assert outcome.not_deterministic == set()
@@ -136,10 +141,10 @@ def test_an_added_metric_leaves_the_old_values_untouched(images: Path, tmp_path:
         assert row == before[place]
 
 
-def test_a_removed_metric_is_kept_for_its_return(images: Path, tmp_path: Path) -> None:
+def test_a_removed_metric_is_kept_for_its_return(finished: Finished, tmp_path: Path) -> None:
     """Dropping a metric, changing something else, and asking for it again does not compute it twice."""
-    task = make_task(images, tmp_path / "run")
-    before = _with_times(bring_up_to_date(task), tmp_path / "run")
+    task = finished.copy(tmp_path / "run")
+    before = _with_times(finished.outcome, finished.out)
     bring_up_to_date(replace(task, metrics=task.metrics[:1], codecs=(*task.codecs, codecs.create("png"))))
     outcome = bring_up_to_date(task)
     assert outcome.computed == 0
@@ -225,18 +230,11 @@ def test_an_image_that_cannot_be_read_again_keeps_its_rows(images: Path, tmp_pat
         assert {**row, "metric_errors": []} == before[place]
 
 
-class Counting(Faulty):
-    """Codes in the worker, a batch at a time, as a network does."""
-
-    family = "counting"
-    runs_in = "worker"
-
-
 def test_a_codec_that_runs_in_the_worker_gives_the_same_rows(images: Path, tmp_path: Path) -> None:
     """Batched coding in the worker stores the same bytes and pixels as the same codec in a process."""
-    task = make_task(images, tmp_path / "run", codecs=(Faulty(), Counting()))
+    task = make_task(images, tmp_path / "run", codecs=(Faulty(), InWorker()))
     stored = rows(bring_up_to_date(task), tmp_path / "run")
-    alone, batched = ([row for row in stored if row["family"] == family] for family in ("faulty", "counting"))
+    alone, batched = ([row for row in stored if row["family"] == family] for family in ("faulty", "in worker"))
     assert [row["decoded_hash"] for row in alone] == [row["decoded_hash"] for row in batched]
     assert all(row["psnr_rgb"] == 100 for row in batched)
 
@@ -283,29 +281,26 @@ def test_a_worker_with_other_libraries_is_refused(images: Path, tmp_path: Path) 
         ({"preparation": Preparation(size=64)}, "dataset.size is 64, but .* was begun with 32"),
     ],
 )
-def test_a_job_that_contradicts_its_directory_is_refused(
-    images: Path, tmp_path: Path, change: dict[str, Any], message: str
-) -> None:
+def test_a_job_that_contradicts_its_directory_is_refused(finished: Finished, change: dict[str, Any], message: str) -> None:
     """Other data, sizes or shards under the same `out` would mix two runs."""
-    bring_up_to_date(make_task(images, tmp_path / "run"))
     with pytest.raises(UsageError, match=message):
-        survey(make_task(images, tmp_path / "run", **change))
+        survey(make_task(finished.images, finished.out, **change))
 
 
-def test_a_damaged_job_in_the_directory_is_named(images: Path, tmp_path: Path) -> None:
+def test_a_damaged_job_in_the_directory_is_named(finished: Finished, tmp_path: Path) -> None:
     """A stored job that cannot be read stops the run before anything is changed."""
-    bring_up_to_date(make_task(images, tmp_path / "run"))
+    task = finished.copy(tmp_path / "run")
     (tmp_path / "run" / "config.yaml").write_text("{not yaml", encoding="utf-8")
     with pytest.raises(UsageError, match=r"config\.yaml is damaged; restore it, or choose another `out`"):
-        survey(make_task(images, tmp_path / "run"))
+        survey(task)
 
 
-def test_a_lost_manifest_is_named(images: Path, tmp_path: Path) -> None:
+def test_a_lost_manifest_is_named(finished: Finished, tmp_path: Path) -> None:
     """Without its manifest, a run's shards cannot be matched to images, so nothing is begun over them."""
-    bring_up_to_date(make_task(images, tmp_path / "run"))
+    task = finished.copy(tmp_path / "run")
     (tmp_path / "run" / "manifest.parquet").unlink()
     with pytest.raises(UsageError, match=r"manifest\.parquet is missing; restore it, or choose another `out`"):
-        survey(make_task(images, tmp_path / "run"))
+        survey(task)
 
 
 def test_a_worker_that_stores_elsewhere_is_found_out(images: Path, tmp_path: Path) -> None:
@@ -327,11 +322,9 @@ def test_larger_images_come_in_smaller_batches(side: int, images_at_once: int) -
     assert batch_of(16, side) == images_at_once
 
 
-def test_nothing_is_left_to_do_after_a_run(images: Path, tmp_path: Path) -> None:
+def test_nothing_is_left_to_do_after_a_run(finished: Finished, tmp_path: Path) -> None:
     """A finished run plans no work."""
-    task = make_task(images, tmp_path / "run")
-    bring_up_to_date(task)
-    with open_run(task) as run:
+    with open_run(finished.copy(tmp_path / "run")) as run:
         assert run.missing_work() == []
 
 

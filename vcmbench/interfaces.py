@@ -129,6 +129,8 @@ class Codec(ABC):
     """The parameter that rises with the rate and spans a curve; None for a single point."""
     runs_in: Literal["process", "worker"] = "process"
     """"process": CPU code, run in a killable process. "worker": a network, batched on the worker's device."""
+    device: str = "cpu"
+    """Where a network computes, e.g. "cuda"; the worker says so."""
 
     def __init__(self, **params: object) -> None:
         """Resolve the defaults; raise `ParameterError` for what is unknown or out of range."""
@@ -170,6 +172,11 @@ class Codec(ABC):
     def encode_batch(self, images: Sequence[Image]) -> list[bytes]:
         """Code several images; networks override this."""
         return [self.encode(image) for image in images]
+
+    @classmethod
+    def encode_many(cls, image: Image, settings: Sequence[Codec]) -> list[bytes]:
+        """Code one image for several settings of this family; one whose settings share an analysis overrides this."""
+        return [setting.encode(image) for setting in settings]
 
     def decode_batch(self, bitstreams: Sequence[bytes]) -> list[Image]:
         """Decode several bitstreams; networks override this."""
@@ -225,6 +232,7 @@ class Batch:
         self._original = original
         self._features: dict[Hashable, Any] = {}
         self._parts: dict[tuple[int, int], Batch] = {}
+        self._computing: dict[Hashable, threading.RLock] = {}
         self._lock = threading.RLock()
 
     def __len__(self) -> int:
@@ -249,11 +257,20 @@ class Batch:
         return self._original or self
 
     def get(self, extractor: Extractor[Feature]) -> Feature:
-        """Return the extractor's feature of these images, computed on the first call whichever thread makes it."""
+        """Return the extractor's feature of these images, computed on the first call whichever thread makes it.
+
+        Other threads that ask for the same feature wait for it, those that ask for another one do not.
+        """
         with self._lock:
-            if extractor not in self._features:
-                self._features[extractor] = self._own(extractor(self))
-            return cast(Feature, self._own(self._features[extractor]))
+            computing = self._computing.setdefault(extractor, threading.RLock())
+        with computing:
+            with self._lock:
+                is_there, feature = extractor in self._features, self._features.get(extractor)
+            if not is_there:
+                feature = self._own(extractor(self))
+                with self._lock:
+                    self._features[extractor] = feature
+            return cast(Feature, self._own(feature))
 
     def part(self, start: int, stop: int) -> Batch:
         """Return some of the images as a batch with features of its own, the same batch at every call."""
@@ -267,7 +284,7 @@ class Batch:
             return self._parts[start, stop]
 
     def release(self, keep: Collection[Extractor[Any]] = ()) -> None:
-        """Free every feature but those named in `keep`, and likewise of its parts."""
+        """Free every feature but those named in `keep`, and likewise of its parts; one under way is not waited for."""
         with self._lock:
             self._features = {extractor: value for extractor, value in self._features.items() if extractor in keep}
             for part in self._parts.values():

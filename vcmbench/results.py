@@ -11,19 +11,20 @@ only who has seen the latest index can replace it.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Literal, cast
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from vcmbench.feature_tables import feature_keys, feature_tables
 from vcmbench.interfaces import (
     Codec,
     Column,
@@ -47,9 +48,6 @@ MANIFEST, INDEX, CONFIG, PROVENANCE, SUMMARY = (
 
 RESULTS, FEATURES = "results", "features"
 """The folders of shard files."""
-
-ORIGINAL = ""
-"""What stands for the setting beside a feature of the original."""
 
 ROW_SCHEMA = pa.schema(
     [
@@ -173,14 +171,6 @@ def _column_records(columns: Mapping[str, Column]) -> dict[str, ColumnRecord]:
         name: ColumnRecord(title=column.title, better=column.better, dtype=column.dtype, unit=column.unit)
         for name, column in columns.items()
     }
-
-
-def feature_keys(name: str) -> tuple[str, str]:
-    """How a row calls a stored feature of its decoded image, and of its original."""
-    return f"{_FEATURE}{name}", f"original {name}"
-
-
-_FEATURE = "feature "
 
 
 Cells = dict[str, dict[str, str]]
@@ -393,18 +383,15 @@ class RunDirectory(Storage):
 
         `writer` is a short hexadecimal token, another for each driver, so that none overwrites what a later one has named.
         """
-        name = f"{RESULTS}/shard-{shard:06d}.g{generation}-{writer}.parquet"
-        buffer = io.BytesIO()
-        pq.write_table(table, buffer, compression="zstd")
-        self.write(name, buffer.getvalue())
-        return name
+        return self._write_tables(RESULTS, shard, generation, [table], writer)
 
     def write_features(self, shard: int, generation: int, rows: Sequence[Mapping[str, object]], writer: str) -> str:
         """Store the features that a shard's rows carry and return the file's name; "" where they carry none."""
         tables = feature_tables(rows)
-        if not tables:
-            return ""
-        name = f"{FEATURES}/shard-{shard:06d}.g{generation}-{writer}.parquet"
+        return self._write_tables(FEATURES, shard, generation, tables, writer) if tables else ""
+
+    def _write_tables(self, folder: str, shard: int, generation: int, tables: Sequence[pa.Table], writer: str) -> str:
+        name = f"{folder}/shard-{shard:06d}.g{generation}-{writer}.parquet"
         buffer = io.BytesIO()
         with pq.ParquetWriter(buffer, tables[0].schema, compression="zstd") as file:
             for table in tables:
@@ -412,20 +399,21 @@ class RunDirectory(Storage):
         self.write(name, buffer.getvalue())
         return name
 
-    def read_features(self, file: str, columns: Sequence[str] | None = None, setting: str | None = None) -> pa.Table:
-        """The features of one shard, of all settings or of one; a damaged file raises `StorageError`."""
-        filters = None if setting is None else [("setting", "=", setting)]
-        try:
-            with self.open(file) as source:
-                return pq.read_table(source, columns=columns, filters=filters)
-        except pa.ArrowException as error:
-            reason = f"{self.path(file)} is damaged: {error}"
-            raise StorageError(f"{reason}; delete it and run the same command again, which computes it anew") from error
-
     def read_shard(self, file: str) -> pa.Table:
         """The rows of one shard file; a damaged one raises `StorageError`."""
-        try:
+        with self._unless_damaged(file):
             return pq.read_table(io.BytesIO(self.read(file)))
+
+    def read_features(self, file: str, setting: str | None = None) -> pa.Table:
+        """The features of one shard, of all settings or of one; a damaged file raises `StorageError`."""
+        filters = None if setting is None else [("setting", "=", setting)]
+        with self._unless_damaged(file), self.open(file) as source:
+            return pq.read_table(source, filters=filters)
+
+    @contextlib.contextmanager
+    def _unless_damaged(self, file: str) -> Iterator[None]:
+        try:
+            yield
         except pa.ArrowException as error:
             reason = f"{self.path(file)} is damaged: {error}"
             raise StorageError(f"{reason}; delete it and run the same command again, which computes it anew") from error
@@ -454,62 +442,3 @@ def _chain(first: pa.RecordBatch, rest: Iterator[pa.RecordBatch]) -> Iterator[pa
 def table_of(rows: Sequence[Mapping[str, object]], schema: pa.Schema) -> pa.Table:
     """Rows as a table; what a row does not name is null."""
     return pa.Table.from_pylist(list(rows), schema=schema)
-
-
-def feature_tables(rows: Sequence[Mapping[str, object]]) -> list[pa.Table]:
-    """The features that rows carry: a table of the originals, then one for each setting; a null where a row has none.
-
-    Columns: `image`, `setting` (`ORIGINAL` for an original), and for each feature a list of float32 of its length.
-    """
-    keys = dict.fromkeys(key for row in rows for key, value in row.items() if key.startswith(_FEATURE) and value is not None)
-    names = [key.removeprefix(_FEATURE) for key in keys]
-    if not names:
-        return []
-    by_setting: dict[str, list[Mapping[str, object]]] = {}
-    originals: dict[str, dict[str, object]] = {}
-    for row in rows:
-        by_setting.setdefault(str(row["setting"]), []).append(row)
-        original = originals.setdefault(str(row["image"]), {"image": row["image"]})
-        for key, original_key in map(feature_keys, names):
-            if row.get(original_key) is not None:
-                original[key] = row[original_key]
-    groups: dict[str, Sequence[Mapping[str, object]]] = {ORIGINAL: list(originals.values()), **by_setting}
-    return [_feature_table(setting, group, names) for setting, group in groups.items()]
-
-
-def _feature_table(setting: str, rows: Sequence[Mapping[str, object]], names: Iterable[str]) -> pa.Table:
-    columns = {
-        "image": pa.array([row["image"] for row in rows], pa.string()),
-        "setting": pa.array([setting] * len(rows), pa.string()),
-    }
-    for name in names:
-        values = [row.get(feature_keys(name)[0]) for row in rows]
-        columns[name] = pa.array(values, pa.list_(pa.float32()))  # of one length, but Parquet has no nulls among such
-    return pa.table(columns)
-
-
-def attach_features(rows: Sequence[dict[str, object]], features: pa.Table) -> None:
-    """Give stored rows what was stored beside them, as float32 arrays."""
-    places = {
-        (image, setting): place
-        for place, (image, setting) in enumerate(
-            zip(features["image"].to_pylist(), features["setting"].to_pylist(), strict=True)
-        )
-    }
-    for name in features.column_names[2:]:
-        matrix, present = feature_matrix(features[name])
-        for row in rows:
-            for key, setting in zip(feature_keys(name), (row["setting"], ORIGINAL), strict=True):
-                place = places.get((row["image"], setting))
-                if place is not None and present[place]:
-                    row[key] = matrix[place]
-
-
-def feature_matrix(column: pa.ChunkedArray) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
-    """A feature's column as N×D, and which of its rows have a value; the others are zero. D is 0 where none has."""
-    array = column.combine_chunks()
-    present = array.is_valid().to_numpy(zero_copy_only=False)
-    values = array.flatten().to_numpy()
-    matrix = np.zeros((len(array), len(values) // max(1, present.sum())), np.float32)
-    matrix[present] = values.reshape(present.sum(), -1)
-    return matrix, present

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from vcmbench.interfaces import Batch, Metric, Missing, Scores, Setup, UsageError, Value
-from vcmbench.metrics.features import CACHED_SAMPLES
+from vcmbench.metrics.features import CACHED_SAMPLES, require_same_shape
 from vcmbench.metrics.networks import network_identity
 from vcmbench.weights import sha256
 
@@ -72,9 +72,7 @@ def compared(reference: Batch, decoded: Batch, activations: Activations[Descript
 
 
 def _compared(reference: Batch, decoded: Batch, activations: Activations[Description, Result]) -> Result:
-    if reference.images.shape != decoded.images.shape:
-        shapes = [" × ".join(map(str, batch.images.shape)) for batch in (reference, decoded)]
-        raise UsageError(f"the originals are {shapes[0]} and the decoded images {shapes[1]}; give both the same shape")
+    require_same_shape(reference, decoded)
     parts = [
         activations.backbone.compare(reference.part(*span).get(activations), activations(decoded.part(*span)))
         for span in _spans(decoded.images, activations.backbone.at_once)

@@ -12,15 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vcmbench.interfaces import Batch, Image, Missing, Parameter, ParameterValue, Setup
+from vcmbench.interfaces import Batch, Image, Missing, Setup
 from vcmbench.metrics import networks
-from vcmbench.metrics.faces import WEIGHTS, ReferenceBoxes
+from vcmbench.metrics.faces import NO_BOX, WEIGHTS, ReferenceBoxes
 
-PARAMETERS: Mapping[str, Parameter] = {
-    "boxes": Parameter("detector", "who says where the original's face is", choices=("detector", "dataset")),
-    "detector": Parameter("blazeface", "the network that finds it", choices=tuple(WEIGHTS)),
-}
-"""Of every metric that looks at one face."""
 REQUIRES: Mapping[str, str] = dict.fromkeys(("deepface", "face_alignment"), networks.METRICS)
 PACKAGES = ("deepface", "face-alignment", "opencv-contrib-python-headless")
 """Whose releases can change a value: the networks, the boxes, the resizing."""
@@ -82,12 +77,6 @@ class FaceOutput:
         ]
 
 
-NO_BOX: Mapping[str, str] = {
-    "detector": "no face found in the original",
-    "dataset": "the data set gives no face box",
-}
-
-
 def _window(box: list[float], height: int, width: int, side: int) -> Window | Missing:
     """Round a box to whole pixels and clip it to the image."""
     left, right = (min(max(round(x), 0), width) for x in box[0::2])
@@ -109,16 +98,6 @@ def _resized(face: Image, network: FaceNetwork) -> Tensor:
     return torch.from_numpy(resize(samples, (network.side, network.side))).permute(0, 3, 1, 2)
 
 
-def traced(decoded: Batch, reference: Batch) -> Batch:
-    """Return the decoded images as a batch that knows its originals, where the faces are looked for."""
-    return decoded if decoded.original is reference else Batch(decoded.images, decoded.boxes, original=reference)
-
-
-def reference_boxes(params: Mapping[str, ParameterValue], setup: Setup) -> ReferenceBoxes:
-    """Return the boxes that a metric's parameters ask for."""
-    return ReferenceBoxes(str(params["boxes"]), str(params["detector"]), setup)
-
-
 def weight_names(artefact: str, boxes: ReferenceBoxes) -> tuple[str, ...]:
     """Return the weight files of a network and of what finds its faces."""
     return (artefact, *WEIGHTS[boxes.detector]) if boxes.source == "detector" else (artefact,)
@@ -130,7 +109,9 @@ def with_weights(make: Callable[[], nn.Module], artefact: str, setup: Setup) -> 
         return _amplified(make())
     with torch.device("meta"):  # no time for random numbers that the file replaces
         network = make()
-    network.load_state_dict(networks.state(artefact, setup), assign=True)
+    network.to_empty(device="cpu")
+    with networks.state(artefact, setup) as state:
+        network.load_state_dict(state)
     return network
 
 

@@ -13,8 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from vcmbench import weights
-from vcmbench.interfaces import Batch, Setup
+from vcmbench.interfaces import Batch, Parameter, ParameterValue, Setup
 from vcmbench.metrics import networks
 
 Array: TypeAlias = npt.NDArray[np.float64]
@@ -25,6 +24,17 @@ Size: TypeAlias = tuple[int, int]
 
 WEIGHTS: Mapping[str, tuple[str, ...]] = {"blazeface": ("blazeface", "blazeface_anchors"), "sfd": ("sfd",)}
 """Detector → the names of its files in `vcmbench.weights`."""
+
+PARAMETERS: Mapping[str, Parameter] = {
+    "boxes": Parameter("detector", "who says where the original's face is", choices=("detector", "dataset")),
+    "detector": Parameter("blazeface", "what finds faces", choices=tuple(WEIGHTS)),
+}
+"""Of every metric that looks at one face."""
+NO_BOX: Mapping[str, str] = {
+    "detector": "no face found in the original",
+    "dataset": "the data set gives no face box",
+}
+"""Who says where the face is → why an image has no value."""
 
 SMALLEST_IMAGE = 32
 """Pixels: in an image with a shorter side no face is looked for; S3FD halves an image five times."""
@@ -90,6 +100,16 @@ class ReferenceBoxes:
         return torch.from_numpy(np.stack(boxes))
 
 
+def reference_boxes(params: Mapping[str, ParameterValue], setup: Setup) -> ReferenceBoxes:
+    """Return the boxes that a metric's parameters ask for."""
+    return ReferenceBoxes(str(params["boxes"]), str(params["detector"]), setup)
+
+
+def traced(decoded: Batch, reference: Batch) -> Batch:
+    """Return the decoded images as a batch that knows its originals, where the faces are looked for."""
+    return decoded if decoded.original is reference else Batch(decoded.images, decoded.boxes, original=reference)
+
+
 def overlaps(boxes: Boxes, box: Tensor) -> Array:
     """Return the intersection over union of each of N×5 boxes with one of four coordinates: N values in [0, 1]."""
     x1, y1, x2, y2 = box.tolist()
@@ -147,8 +167,10 @@ def blazeface(setup: Setup) -> nn.Module:
     network: Any = importlib.import_module("face_alignment.detection.blazeface.net_blazeface").BlazeFace()
     network.min_score_thresh = 0.5
     if not setup.untrained:
-        network.load_state_dict(networks.state("blazeface", setup))
-        network.load_anchors_from_npy(np.load(weights.verified("blazeface_anchors", unverified=setup.unverified)))
+        with networks.state("blazeface", setup) as state:
+            network.load_state_dict(state)
+        with networks.weight_file("blazeface_anchors", setup) as path:
+            network.load_anchors_from_npy(np.load(path))
     return cast(nn.Module, network)
 
 
@@ -172,7 +194,8 @@ def sfd(setup: Setup) -> nn.Module:
     """Build S3FD."""
     network: nn.Module = importlib.import_module("face_alignment.detection.sfd.net_s3fd").s3fd()
     if not setup.untrained:
-        network.load_state_dict(networks.state("sfd", setup))
+        with networks.state("sfd", setup) as state:
+            network.load_state_dict(state)
     return network
 
 

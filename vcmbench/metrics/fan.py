@@ -57,7 +57,8 @@ def fan(setup: Setup) -> nn.Module:
     """Build 2DFAN-4: four stacked hourglasses."""
     network: nn.Module = importlib.import_module("face_alignment.models").FAN(4)
     if not setup.untrained:
-        network.load_state_dict(networks.state("fan", setup))
+        with networks.state("fan", setup) as state:
+            network.load_state_dict(state)
     return network
 
 

@@ -48,10 +48,15 @@ class Halved:
 
 def pair(reference: Batch, decoded: Batch, planes: Extractor[Tensor]) -> tuple[Tensor, Tensor]:
     """Return the same planes of both batches; raises `UsageError` when their shapes differ."""
+    require_same_shape(reference, decoded)
+    return reference.get(planes), decoded.get(planes)
+
+
+def require_same_shape(reference: Batch, decoded: Batch) -> None:
+    """Raise `UsageError` when the images of the two batches differ in number or size."""
     if reference.images.shape != decoded.images.shape:
         shapes = [" × ".join(map(str, batch.images.shape)) for batch in (reference, decoded)]
         raise UsageError(f"the originals are {shapes[0]} and the decoded images {shapes[1]}; give both the same shape")
-    return reference.get(planes), decoded.get(planes)
 
 
 def in_chunks(function: Callable[..., Tensor], *batches: Tensor) -> Tensor:

@@ -11,17 +11,8 @@ from typing import ClassVar
 from torch import nn
 
 from vcmbench.interfaces import Batch, Column, Metric, Missing, Parameter, Scores, Setup, Value
-from vcmbench.metrics.face_crops import (
-    PACKAGES,
-    PARAMETERS,
-    REQUIRES,
-    FaceNetwork,
-    FaceOutput,
-    reference_boxes,
-    traced,
-    weight_names,
-    with_weights,
-)
+from vcmbench.metrics.face_crops import PACKAGES, REQUIRES, FaceNetwork, FaceOutput, weight_names, with_weights
+from vcmbench.metrics.faces import PARAMETERS, reference_boxes, traced
 from vcmbench.metrics.features import pair
 from vcmbench.metrics.networks import network_identity
 

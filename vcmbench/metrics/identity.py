@@ -11,17 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from vcmbench.interfaces import Batch, Column, Metric, Parameter, ParameterValue, Scores, Setup
-from vcmbench.metrics.face_crops import (
-    PACKAGES,
-    REQUIRES,
-    FaceNetwork,
-    FaceOutput,
-    reference_boxes,
-    traced,
-    weight_names,
-    with_weights,
-)
-from vcmbench.metrics.face_crops import PARAMETERS as BOX_PARAMETERS
+from vcmbench.metrics.face_crops import PACKAGES, REQUIRES, FaceNetwork, FaceOutput, weight_names, with_weights
+from vcmbench.metrics.faces import PARAMETERS as BOX_PARAMETERS
+from vcmbench.metrics.faces import reference_boxes, traced
 from vcmbench.metrics.features import pair
 from vcmbench.metrics.networks import network_identity
 

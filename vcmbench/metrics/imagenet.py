@@ -30,11 +30,12 @@ def convolutional_layers(name: str, setup: Setup) -> nn.Sequential:
     torchvision = import_torchvision()
     with torch.device("meta"):
         layers: nn.Sequential = getattr(torchvision.models, name)().features
+    layers.to_empty(device="cpu")
     if setup.untrained:
-        return layers.to_empty(device="cpu").apply(_initialise)
+        return layers.apply(_initialise)
     prefix = "features."
-    state = {key.removeprefix(prefix): value for key, value in networks.state(name, setup).items() if key.startswith(prefix)}
-    layers.load_state_dict(state, assign=True)
+    with networks.state(name, setup) as state:
+        layers.load_state_dict({key.removeprefix(prefix): state[key] for key in state if key.startswith(prefix)})
     return layers
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from importlib.util import find_spec, module_from_spec
 from types import ModuleType
@@ -28,21 +29,23 @@ CHUNK = 4
 
 def build(setup: Setup) -> nn.Module:
     """Return pytorch-fid's InceptionV3 up to its last maps: B×3×299×299 in [-1, 1] → a list of one, B×2048×8×8."""
-    state = _random_state() if setup.untrained else networks.state("inception", setup)
-    network = _package(state).InceptionV3(resize_input=False, normalize_input=False).eval()
+    package = _package()
+    with contextlib.nullcontext(_random_state()) if setup.untrained else networks.state("inception", setup) as state:
+        vars(package)["load_state_dict_from_url"] = lambda *_, **__: state  # where the package downloads
+        network = package.InceptionV3(resize_input=False, normalize_input=False).eval()
+    del vars(package)["load_state_dict_from_url"]  # the network's classes keep the package, and that would keep the tensors
     network.blocks[-1][-1] = nn.Identity()  # for the mean of the maps, which is float32 whatever the network's precision
     for unit in [module for module in network.modules() if hasattr(module, "bn")]:
         unit.conv, unit.bn = fuse_conv_bn_eval(unit.conv, unit.bn), nn.Identity()  # a tenth faster, and bf16 rounds less
     return cast(nn.Module, network)
 
 
-def _package(state: dict[str, Tensor]) -> ModuleType:
-    """Return a copy of `pytorch_fid.inception`, nobody else's, that takes these weights where the package downloads."""
+def _package() -> ModuleType:
+    """Return a copy of `pytorch_fid.inception`, nobody else's."""
     import_torchvision()
     spec: Any = find_spec("pytorch_fid.inception")
     package = module_from_spec(spec)
     spec.loader.exec_module(package)
-    vars(package)["load_state_dict_from_url"] = lambda *_, **__: state
     return package
 
 

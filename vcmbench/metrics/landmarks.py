@@ -26,7 +26,17 @@ from vcmbench.interfaces import (
     Value,
 )
 from vcmbench.metrics import networks
-from vcmbench.metrics.faces import WEIGHTS, Boxes, Faces, ReferenceBoxes, overlaps
+from vcmbench.metrics.faces import (
+    NO_BOX,
+    PARAMETERS,
+    WEIGHTS,
+    Boxes,
+    Faces,
+    ReferenceBoxes,
+    overlaps,
+    reference_boxes,
+    traced,
+)
 from vcmbench.metrics.fan import FanLandmarks
 from vcmbench.metrics.features import pair
 from vcmbench.metrics.onnx_landmarks import RANGES, OnnxLandmarks, OnnxNetwork
@@ -51,8 +61,7 @@ class Landmarks(Metric):
     }
     parameters: ClassVar[Mapping[str, Parameter]] = {
         "backend": Parameter("fan", "the landmark network: 2DFAN-4, or an ONNX file's", choices=("fan", "onnx")),
-        "detector": Parameter("blazeface", "what finds faces", choices=tuple(WEIGHTS)),
-        "boxes": Parameter("detector", "whose face boxes to use", choices=("detector", "dataset")),
+        **PARAMETERS,
         "flip": Parameter(default=False, help="fan: add the heat maps of the mirror image, at twice the time"),
         "model": Parameter("", "onnx: the path of a network that maps N×3×H×W to N×136"),
         "input_range": Parameter("0..1", "onnx: what its input is normalised to", choices=tuple(RANGES)),
@@ -71,7 +80,7 @@ class Landmarks(Metric):
         if backend == "onnx" and not self.model:
             raise ParameterError("landmarks: backend onnx needs model, the path of an ONNX file that gives 68 points")
         self.weights = (("fan",) if backend == "fan" else ()) + WEIGHTS[detector]
-        self.boxes = ReferenceBoxes(str(self.params["boxes"]), detector, self.setup)
+        self.boxes = reference_boxes(self.params, self.setup)
         self.detected = ReferenceBoxes("detector", detector, self.setup)
         self.faces = Faces(detector, self.setup)
         self.points = self._points()
@@ -106,11 +115,10 @@ class Landmarks(Metric):
 
     def score(self, reference: Batch, decoded: Batch) -> Scores:
         """Find the points of both images in the face box of the original, and the face in the decoded image."""
-        if decoded.original is not reference:
-            decoded = Batch(decoded.images, decoded.boxes, original=reference)
+        decoded = traced(decoded, reference)
         before, after = (points.view(-1, 68, 2).double() for points in pair(reference, decoded, self.points))
         errors = normalised_mean_errors(before, after)
-        no_face = "no face found in the original" if self.boxes.source == "detector" else "the data set gives no face box"
+        no_face = NO_BOX[self.boxes.source]
         has_face = reference.get(self.boxes).isfinite().all(1).tolist()
         faces = zip(reference.get(self.detected), decoded.get(self.faces), strict=True)
         return {
@@ -155,5 +163,5 @@ def _or_reason(values: list[Value], has_face: list[bool], reason: str) -> list[V
 
 def _is_detected(box: Tensor, found: Boxes) -> Value:
     if box.isnan().any():
-        return Missing("no face found in the original")
+        return Missing(NO_BOX["detector"])
     return bool((overlaps(found, box) >= SAME_FACE).any())

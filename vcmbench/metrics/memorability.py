@@ -43,9 +43,18 @@ def resmem(setup: Setup) -> nn.Module:  # noqa: ARG001  # its weights are always
         network: Any = package.ResMem(pretrained=True)
     weights = torch.load(weight_file().locate(), map_location="cpu", mmap=True, weights_only=True)
     network.load_state_dict(weights, assign=True)
+    network.lrn1, network.lrn2 = (NormInFloat32(layer.size) for layer in (network.lrn1, network.lrn2))
     # resmem flattens what comes here by a view, which another memory layout of the images does not allow.
     network.pool5.register_forward_hook(lambda _layer, _inputs, output: output.contiguous())
     return cast(nn.Module, network)
+
+
+class NormInFloat32(nn.LocalResponseNorm):
+    """The same in float32 whatever the network's precision: torch has none in bfloat16 for a CPU."""
+
+    def forward(self, activations: Tensor) -> Tensor:
+        """Normalise B×C×H×W."""
+        return super().forward(activations.float()).to(activations.dtype)
 
 
 def preprocess(images: Tensor) -> Tensor:

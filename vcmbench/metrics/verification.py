@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from vcmbench.interfaces import Column, Extractor, Parameter, SetMetric, Setup, StoredFeature
 from vcmbench.metrics.face_crops import PACKAGES, REQUIRES, weight_names
-from vcmbench.metrics.face_crops import PARAMETERS as BOX_PARAMETERS
+from vcmbench.metrics.faces import PARAMETERS as BOX_PARAMETERS
 from vcmbench.metrics.identity import LENGTH, PARAMETERS, embedding
 from vcmbench.metrics.networks import network_identity
 

@@ -15,6 +15,7 @@ from typing import Protocol
 import torch
 
 from vcmbench import registry, weights
+from vcmbench.feature_tables import feature_keys
 from vcmbench.interfaces import Codec, Metric, UsageError
 from vcmbench.pipeline.codec_pool import CodecPool
 from vcmbench.pipeline.plan import Lacking
@@ -22,7 +23,7 @@ from vcmbench.pipeline.rows import Row, make_row
 from vcmbench.pipeline.scoring import Scorer
 from vcmbench.pipeline.stream import POSITION, CodingStream, Decoded, ManifestRow, Unreadable
 from vcmbench.pipeline.worker_job import MetricOrder, WorkerJob
-from vcmbench.results import MetricRecord, SettingRecord, feature_keys
+from vcmbench.results import MetricRecord, SettingRecord
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 """Parameters of mallopt, from glibc's malloc.h."""

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import numbers
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from vcmbench.feature_tables import feature_keys
 from vcmbench.interfaces import Batch, Metric, Missing, StoredFeature, Value
 from vcmbench.pipeline.memory import is_want_of_memory
 from vcmbench.pipeline.processes import describe
-from vcmbench.results import feature_keys
 
 FeatureValue: TypeAlias = NDArray[np.float32] | Missing
 
@@ -27,6 +29,8 @@ class Scorer:
     def __init__(self) -> None:
         # Metric → images. Of two threads that write at once the one with more may win, which costs one attempt.
         self._at_once: dict[str, int] = {}
+        self._under_way: WeakKeyDictionary[Batch, list[Metric]] = WeakKeyDictionary()
+        self._lock = threading.Lock()
 
     def score(
         self, metrics: Sequence[Metric], reference: Batch, decoded: Batch, *, with_features: bool = False
@@ -35,11 +39,31 @@ class Scorer:
 
         One value or `Missing` per image; what the batch has computed is freed as soon as no later metric needs it.
         """
-        scores: dict[str, list[Value | FeatureValue]] = {}
-        for position, metric in enumerate(metrics):
-            scores.update(self._score(metric, reference, decoded, with_features=with_features))
-            decoded.release(keep={extractor for later in metrics[position + 1 :] for extractor in later.extractors})
-        return scores
+        scores: dict[Metric, dict[str, list[Value | FeatureValue]]] = {}
+        left = list(metrics)
+        while left:
+            with self._one_of(left, reference) as metric:
+                scores[metric] = self._score(metric, reference, decoded, with_features=with_features)
+            decoded.release(keep={extractor for later in left for extractor in later.extractors})
+        return {name: values for metric in metrics for name, values in scores[metric].items()}
+
+    @contextlib.contextmanager
+    def _one_of(self, left: list[Metric], reference: Batch) -> Iterator[Metric]:
+        """Take the first metric that asks for no feature that another thread may be computing of these originals, if any.
+
+        Threads that score settings of the same images would else wait for each other at every metric of the first ones.
+        """
+        with self._lock:
+            under_way = self._under_way.setdefault(reference, [])
+            busy = {extractor for metric in under_way for extractor in metric.extractors}
+            metric = next((metric for metric in left if busy.isdisjoint(metric.extractors)), left[0])
+            under_way.append(metric)
+        left.remove(metric)
+        try:
+            yield metric
+        finally:
+            with self._lock:
+                under_way.remove(metric)
 
     def _score(
         self, metric: Metric, reference: Batch, decoded: Batch, *, with_features: bool

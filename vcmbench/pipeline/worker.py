@@ -11,6 +11,7 @@ from typing import Self, TypeAlias
 
 import pyarrow as pa
 
+from vcmbench.feature_tables import attach_features
 from vcmbench.interfaces import StorageError
 from vcmbench.pipeline.engine import Engine, ThreadedEngine
 from vcmbench.pipeline.isolation import IsolatedEngine
@@ -28,7 +29,7 @@ from vcmbench.pipeline.rows import (
 )
 from vcmbench.pipeline.stream import POSITION, ManifestRow
 from vcmbench.pipeline.worker_job import WorkerJob
-from vcmbench.results import MANIFEST, Cells, Index, RunDirectory, attach_features, row_schema, table_of
+from vcmbench.results import MANIFEST, Cells, Index, RunDirectory, row_schema, table_of
 
 Places: TypeAlias = dict[str, set[str]]
 """Setting key → names of images."""
@@ -151,7 +152,7 @@ class Worker:
     ) -> _Revision:
         """Compute what the shard lacks and what turns out to be outdated, and keep every other stored value as it is."""
         index = self._job.index
-        fresh = self._compute(images, work.missing)
+        fresh = self._compute_missing(images, work)
         failures = _failures(stored, fresh, work, index)
         retried = self._compute_whole(images, failures)
         replaced = replaced_images(stored, fresh + retried)
@@ -172,8 +173,20 @@ class Worker:
         cells |= {setting: {**cells.get(setting, {}), **index.wanted[setting]} for setting in work.missing}
         return _Revision(rows, cells, differing, replaced)
 
+    def _compute_missing(self, images: Sequence[ManifestRow], work: ShardWork) -> list[Row]:
+        """Rows with the missing cells; where stored rows lack features alone, only of the images whose features are kept."""
+        stored, columns = self._job.index.cells(work.shard), {m.key: m.columns for m in self._job.index.metrics}
+        features = {
+            setting: metrics
+            for setting, metrics in work.missing.items()
+            if setting in stored and not any(columns[metric] for metric in metrics)
+        }
+        sampled = [image for image in images if image[POSITION] < self._job.feature_images]
+        others = {setting: metrics for setting, metrics in work.missing.items() if setting not in features}
+        return self._compute(images, others) + self._compute(sampled, features)
+
     def _compute(self, images: Sequence[ManifestRow], cells: Lacking) -> list[Row]:
-        return self._engine.compute(images, cells) if cells else []
+        return self._engine.compute(images, cells) if images and cells else []
 
     def _compute_whole(self, images: Sequence[ManifestRow], places: Places) -> list[Row]:
         """Rows with every metric, settings of the same images together, so that these are read once."""

@@ -11,12 +11,14 @@ the seeded samples of KID and verification do not depend on how the images were 
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias, cast
 
 import numpy as np
 import numpy.typing as npt
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # ships no type hints
 
 from vcmbench.interfaces import SetValue
 
@@ -44,6 +46,9 @@ ONE_ACCEPTED_IN = {"tar_at_far_1e_2": 100, "tar_at_far_1e_3": 1000}
 """1 / FAR of each column of `verification`."""
 FEWEST_ACCEPTED = 10
 """A threshold that fewer impostors exceed is an accident of the sample."""
+
+one_thread = functools.partial(threadpool_limits, 1, user_api="blas")
+"""For decompositions: threads would wait for each other at many small steps, where cores are busy for most of the time."""
 
 
 # ------------------------------------------------------------------------------------------------------------- FID
@@ -90,12 +95,14 @@ def _factor(centred: Floats) -> Floats:
     """
     if centred.shape[0] <= centred.shape[1]:
         return centred
-    with contextlib.suppress(np.linalg.LinAlgError):  # a singular product has no Cholesky factor
-        factor = cast(Floats, np.linalg.cholesky(centred.T @ centred, upper=True))
-        pivots = np.diagonal(factor)
-        if pivots.min() > 1e-5 * pivots.max():
-            return factor
-    return cast(Floats, np.linalg.qr(centred, mode="r"))
+    product = centred.T @ centred
+    with one_thread():
+        with contextlib.suppress(np.linalg.LinAlgError):  # a singular product has no Cholesky factor
+            factor = cast(Floats, np.linalg.cholesky(product, upper=True))
+            pivots = np.diagonal(factor)
+            if pivots.min() > 1e-5 * pivots.max():
+                return factor
+        return cast(Floats, np.linalg.qr(centred, mode="r"))
 
 
 def frechet_distance(one: Gaussian, other: Gaussian) -> float:
@@ -105,7 +112,9 @@ def frechet_distance(one: Gaussian, other: Gaussian) -> float:
     """
     offset = one.mean - other.mean
     traces = np.square(one.factor).sum() + np.square(other.factor).sum()
-    overlap = np.linalg.norm(one.factor @ other.factor.T, "nuc")
+    product = one.factor @ other.factor.T
+    with one_thread():
+        overlap = np.linalg.norm(product, "nuc")
     return max(0.0, float(offset @ offset + traces - 2 * overlap))
 
 
@@ -273,4 +282,4 @@ def _too_few(count: int) -> SetValue:
 def _caveat(count: int) -> str:
     if count >= ENOUGH:
         return ""
-    return f"over {count:,} images, under {ENOUGH:,}: compare it only with values over the same images"
+    return f"over {count:,} images, fewer than {ENOUGH:,}; compare it only with values over the same images"

@@ -13,8 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from vcmbench import registry
+from vcmbench.feature_tables import ORIGINAL, feature_matrix
 from vcmbench.interfaces import SetValue, UsageError
-from vcmbench.results import ORIGINAL, Index, MetricRecord, RunDirectory, feature_matrix
+from vcmbench.results import Index, MetricRecord, RunDirectory
 
 Matrix: TypeAlias = npt.NDArray[np.float32]
 

@@ -11,6 +11,7 @@ import contextlib
 import glob
 import io
 import tempfile
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -19,18 +20,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from vcmbench.feature_tables import feature_keys
 from vcmbench.interfaces import SetValue, UsageError
 from vcmbench.reports.stored_features import SetValues, set_values
-from vcmbench.results import (
-    SUMMARY,
-    ColumnRecord,
-    Index,
-    RunDirectory,
-    SettingRecord,
-    complete_shards,
-    feature_keys,
-    row_schema,
-)
+from vcmbench.results import SUMMARY, ColumnRecord, Index, RunDirectory, SettingRecord, complete_shards, row_schema
 
 _TIMES = ("encode_ms", "decode_ms")
 _CODING = ("bpp", "bytes", *_TIMES)
@@ -337,10 +330,13 @@ def _of_sets(values: Mapping[str, SetValue]) -> dict[str, _Statistics]:
 
 
 def _notes_of_sets(index: Index, sets: SetValues) -> Iterator[str]:
+    """Each note once, after the titles of all columns that it is about."""
+    titles: defaultdict[str, list[str]] = defaultdict(list)
     for column, values in sets.items():
         for note in dict.fromkeys(found.note for found in values.values() if found.note):
-            title = index.set_columns[column].title
-            yield f"{note}." if note.startswith(title) else f"{title}: {note}."
+            titles[note].append(index.set_columns[column].title)
+    for note, about in titles.items():
+        yield f"{', '.join(about)}: {note}."
 
 
 def _listed(variants: Sequence[str]) -> str:
