@@ -220,6 +220,7 @@ ENDINGS: dict[str, Callable[[], object]] = {
     "change directory": lambda: os.chdir("/"),
     "print": _print,
     "slow": lambda: time.sleep(0.1),
+    "slower": lambda: time.sleep(1),
     "notice": _notice,
 }
 """What happens in `encode`, before it returns."""
@@ -252,6 +253,12 @@ IMAGES: dict[str, Callable[[Image], Any]] = {
     "decode to bytes": lambda image: image.tobytes(),
 }
 """What `decode` makes of the sound image."""
+
+
+class Newer(Faulty):
+    """The same codec in its next version."""
+
+    version = "2"
 
 
 class Remembering(Faulty):

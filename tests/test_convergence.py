@@ -58,8 +58,8 @@ def test_what_may_pass_is_tried_again_apart_from_what_will_not(images: Path, tmp
     """A time limit is transient and an exception is not; with more time only the former's row is computed, and is good."""
     write_images(images, IMAGES, marked=[2])
     out = tmp_path / "run"
-    slow, broken = Faulty(fault="slow"), Faulty(fault="raise")
-    task = make_task(images, out, codecs=(slow, broken), time_limit=0.05)
+    slow, broken = Faulty(fault="slower"), Faulty(fault="raise")
+    task = make_task(images, out, codecs=(slow, broken), time_limit=0.5)
     first = bring_up_to_date(task)
     assert [(row["status"], row["transient"]) for row in rows(first, out) if row["image"] == "002.png"] == [
         ("error", False),

@@ -65,6 +65,15 @@ def test_built_in_codecs_are_found_in_their_folder() -> None:
     assert "PillowCodec" not in {found.__name__ for found in classes.values()}
 
 
+def test_a_folder_within_is_known_by_what_it_names() -> None:
+    """The class that a sub-package's `__init__` names is found, and what else lies there is not imported: it needs torch."""
+    listing = (
+        "import sys; from vcmbench.registry import codecs; print(codecs.get('edge').__module__, 'torch' in sys.modules)"
+    )
+    shown = subprocess.run([sys.executable, "-c", listing], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert shown.split() == ["vcmbench.codecs.edge.codec", "False"]
+
+
 def test_an_unknown_name_lists_the_known_ones() -> None:
     """The error has the wrong name, the closest known one, and all of them."""
     with pytest.raises(UsageError, match=r"unknown codec 'jpg' \(did you mean 'jpeg'\?\); known: avif, .*webp"):

@@ -13,7 +13,7 @@ import numpy as np
 import PIL.Image
 import pytest
 import torch
-from faulty import Failing, Faulty, InWorker, Raising
+from faulty import Failing, Faulty, InWorker, Newer, Raising
 from runs import SIZE, Finished, bring_up_to_date, finish_run, make_task, read_rows, rows, write_images
 
 from vcmbench import codecs, metrics
@@ -173,12 +173,6 @@ def test_a_codec_that_is_not_deterministic_is_found_out(images: Path, tmp_path: 
     assert outcome.not_deterministic == {random.variant}
     assert all(new["bitstream_hash"] != old["bitstream_hash"] for new, old in zip(after, before, strict=True))
     assert all(row["psnr_rgb"] == row["psnr_y"] == 100 for row in after)
-
-
-class Newer(Faulty):
-    """The same codec in its next version."""
-
-    version = "2"
 
 
 def test_a_codec_of_another_version_replaces_its_rows(images: Path, tmp_path: Path) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import itertools
+import os
 import re
 import reprlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
@@ -24,6 +25,7 @@ from vcmbench.downloads import DownloadError
 from vcmbench.interfaces import Codec, Dataset, Metric, Precision, SetMetric, Setup, UsageError
 from vcmbench.pipeline.task import Task
 from vcmbench.results import CONFIG, ROW_SCHEMA, RunDirectory
+from vcmbench.training.recipe import Pictures, Recipe, Weights
 
 
 class _Loader(yaml.SafeLoader):
@@ -72,6 +74,9 @@ def read_yaml(text: str) -> Any:
         raise UsageError(f"{place}{problem}{remedy}") from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise UsageError(f"not YAML: {' '.join(str(error).split())}") from error
+
+
+File = TypeVar("File", bound=BaseModel)
 
 
 class _Section(BaseModel):
@@ -128,6 +133,56 @@ class JobFile(_Section):
     mlflow: MlflowSection | None = Field(None, description="a section such as {experiment: vcmbench}")
 
 
+class LossesSection(_Section):
+    """`losses:` — how much each counts beside the mean absolute difference, and when the discriminator joins in."""
+
+    gradient: float = Field(1.0, ge=0, description="a number from 0")
+    perceptual: float = Field(0.0, ge=0, description="a number from 0")
+    adversarial: float = Field(0.0, ge=0, description="a number from 0")
+    adversarial_from: int = Field(0, ge=0, description="a whole number of steps from 0")
+
+
+class TrainingFile(_Section):
+    """A whole training job. Paths in it are relative to the working directory."""
+
+    name: str = Field(min_length=1, description="text such as decoder")
+    dataset: DatasetSection = Field(description="a section such as {kind: demo}")
+    validation: DatasetSection | None = Field(None, description="a section such as {kind: demo}")
+    forms: int = Field(4, ge=1, le=1000, description="a whole number from 1 to 1000")
+    steps: int = Field(100_000, ge=1, description="a whole number from 1")
+    batch: int = Field(8, ge=1, le=4096, description="a whole number of pictures from 1 to 4096")
+    learning_rate: float = Field(5e-4, gt=0, le=1, description="a number above 0, at most 1")
+    losses: LossesSection = Field(LossesSection(), description="a section such as {perceptual: 0.05}")
+    average: float = Field(0.999, ge=0, lt=1, description="a number from 0, below 1")
+    precision: Precision = Field("bf16", description="fp32 or bf16")
+    seed: int = Field(0, ge=0, le=2**32 - 1, description="a whole number from 0 to 4294967295")
+    initial: str | None = Field(None, min_length=1, description="a file such as runs/decoder/decoder.safetensors")
+    checkpoint_every: int = Field(500, ge=1, description="a whole number of steps from 1")
+    validate_every: int = Field(1000, ge=1, description="a whole number of steps from 1")
+    workers: int | None = Field(None, ge=1, description="a whole number of processes from 1")
+    out: str = Field(min_length=1, description="a folder such as runs/decoder")
+    mlflow: MlflowSection | None = Field(None, description="a section such as {experiment: vcmbench}")
+
+    def recipe(self) -> Recipe:
+        """Return the training in its own terms; raises `UsageError` for a data set that it cannot be done with."""
+        return Recipe(
+            out=Path(self.out),
+            pictures=_pictures("dataset", self.dataset, self.forms),
+            validation=None if self.validation is None else _pictures("validation", self.validation, 1),
+            steps=self.steps,
+            batch=self.batch,
+            learning_rate=self.learning_rate,
+            losses=Weights(**self.losses.model_dump()),
+            average=self.average,
+            precision=self.precision,
+            seed=self.seed,
+            initial=None if self.initial is None else Path(self.initial),
+            checkpoint_every=self.checkpoint_every,
+            validate_every=self.validate_every,
+            workers=self.workers or len(os.sched_getaffinity(0)),
+        )
+
+
 class Job:
     """A job file that was checked: every name is known, every parameter in its range, every metric can run."""
 
@@ -142,14 +197,12 @@ class Job:
     @property
     def selection(self) -> Selection:
         """Which images of the data set."""
-        section = self.file.dataset
-        identities = tuple(section.identities) if isinstance(section.identities, list) else section.identities
-        return Selection(section.limit, identities, section.min_face, section.seed)
+        return _selection(self.file.dataset)
 
     @property
     def preparation(self) -> Preparation:
         """How each image is cropped and resized."""
-        return Preparation(size=self.file.dataset.size, scale=self.file.dataset.crop.scale)
+        return _preparation(self.file.dataset)
 
     @property
     def task(self) -> Task:
@@ -196,6 +249,20 @@ def load_job(path: Path, overrides: Sequence[str] = (), *, fetch: bool = False) 
 
     `fetch` downloads the weights that the job's metrics need and that are not on this machine.
     """
+    content = _content(path, overrides)
+    with _at(str(path)):
+        return Job(_checked(content, JobFile), fetch=fetch)
+
+
+def load_training(path: Path, overrides: Sequence[str] = ()) -> tuple[TrainingFile, Recipe]:
+    """Read and check a training job likewise; return it as it is spelled and in training's own terms."""
+    content = _content(path, overrides)
+    with _at(str(path)):
+        file = _checked(content, TrainingFile)
+        return file, file.recipe()
+
+
+def _content(path: Path, overrides: Sequence[str]) -> dict[str, Any]:
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
@@ -206,13 +273,13 @@ def load_job(path: Path, overrides: Sequence[str] = (), *, fetch: bool = False) 
         content = _mapping(read_yaml(text))
         for override in overrides:
             _override(content, override)
-        return Job(_checked(content), fetch=fetch)
+        return content
 
 
 def stored_job(run: RunDirectory) -> JobFile:
     """The resolved job file that a run directory was last brought to."""
     try:
-        return _checked(_mapping(yaml.safe_load(run.read(CONFIG))))
+        return _checked(_mapping(yaml.safe_load(run.read(CONFIG))), JobFile)
     except (OSError, ValueError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())
         raise UsageError(f"{run.path(CONFIG)} is damaged: {reason}; restore it, or choose another `out`") from error
@@ -239,11 +306,11 @@ def _mapping(content: object) -> dict[str, Any]:
     return content
 
 
-def _checked(content: Mapping[str, Any]) -> JobFile:
+def _checked(content: Mapping[str, Any], file: type[File]) -> File:
     try:
-        return JobFile.model_validate(content)
+        return file.model_validate(content)
     except ValidationError as error:
-        raise UsageError(_explain(error)) from error
+        raise UsageError(_explain(error, file)) from error
 
 
 def _override(content: dict[str, Any], override: str) -> None:
@@ -262,19 +329,34 @@ def _override(content: dict[str, Any], override: str) -> None:
         section[last] = read_yaml(text)
 
 
-def _dataset(section: DatasetSection) -> Dataset:
-    with _at("dataset.kind"):
+def _dataset(section: DatasetSection, key: str = "dataset") -> Dataset:
+    with _at(f"{key}.kind"):
         plugin = registry.datasets.get(section.kind)
     options = section.model_extra or {}
     own = [field.name for field in dataclasses.fields(plugin)]  # type: ignore[arg-type]  # a data set is a dataclass
     for name in options:
         if name not in own:
-            raise UsageError(_unknown(["dataset", name], [*DatasetSection.model_fields, *own]))
+            raise UsageError(_unknown([key, name], [*DatasetSection.model_fields, *own], JobFile))
     try:
         dataset: Dataset = TypeAdapter(plugin).validate_python(options)
     except ValidationError as error:
-        raise UsageError(_explain_option(error.errors()[0], section.kind)) from error
+        raise UsageError(_explain_option(error.errors()[0], key, section.kind)) from error
     return dataset
+
+
+def _selection(section: DatasetSection) -> Selection:
+    identities = tuple(section.identities) if isinstance(section.identities, list) else section.identities
+    return Selection(section.limit, identities, section.min_face, section.seed)
+
+
+def _preparation(section: DatasetSection) -> Preparation:
+    return Preparation(size=section.size, scale=section.crop.scale)
+
+
+def _pictures(key: str, section: DatasetSection, forms: int) -> Pictures:
+    if section.size % 32 or not 64 <= section.size <= 1024:
+        raise UsageError(f"{key}.size must be a multiple of 32 from 64 to 1024 to train with, not {section.size}")
+    return Pictures(_dataset(section, key), _selection(section), _preparation(section), forms)
 
 
 def _codecs(entries: Sequence[object]) -> tuple[Codec, ...]:
@@ -382,16 +464,16 @@ def _at(where: str) -> Iterator[None]:
         raise UsageError(f"{where}: {error}") from error
 
 
-def _explain(error: ValidationError) -> str:
+def _explain(error: ValidationError, file: type[BaseModel]) -> str:
     """The problem nearest to the root as one line; an unknown key comes first, since it may be a missing one misspelled."""
     problem = min(error.errors(), key=lambda entry: (entry["type"] != "extra_forbidden", len(entry["loc"])))
-    known = JobFile.model_fields
+    known = file.model_fields
     keys: list[str] = []
     wanted: str | None = None
     for part in problem["loc"]:
         keys.append(str(part))
         if keys[-1] not in known:
-            return _unknown(keys, list(known))
+            return _unknown(keys, list(known), file)
         wanted = known[keys[-1]].description
         section = _nested(known[keys[-1]])
         if section is None:  # the rest names the branches of a type
@@ -403,11 +485,11 @@ def _explain(error: ValidationError) -> str:
     return f"{where} must be {wanted}, not {_shown(problem['input'])}{_remedy(problem)}"
 
 
-def _explain_option(problem: ErrorDetails, kind: str) -> str:
+def _explain_option(problem: ErrorDetails, key: str, kind: str) -> str:
     """A problem with one of a data set's own options as one line."""
     if problem["type"] == "value_error":  # raised by the data set itself
-        return f"dataset: {problem['ctx']['error']}"
-    where = f"dataset.{problem['loc'][0]}"
+        return f"{key}: {problem['ctx']['error']}"
+    where = f"{key}.{problem['loc'][0]}"
     if problem["type"] == "missing":
         return f"the key {where} is missing; a data set of kind {kind} needs it"
     wanted = problem["msg"].removeprefix("Input should be ")
@@ -419,9 +501,9 @@ def _remedy(problem: ErrorDetails) -> str:
     return "; write it in quotes" if looks_like_a_number else ""
 
 
-def _unknown(keys: Sequence[str], known: Sequence[str]) -> str:
+def _unknown(keys: Sequence[str], known: Sequence[str], file: type[BaseModel]) -> str:
     *parents, name = keys
-    elsewhere = [path for path in _paths(JobFile) if path.rpartition(".")[2] == name]
+    elsewhere = [path for path in _paths(file) if path.rpartition(".")[2] == name]
     beside = [".".join([*parents, close]) for close in difflib.get_close_matches(name, known, n=1)]
     hint = f" (did you mean {(elsewhere + beside)[0]}?)" if elsewhere + beside else ""
     return f"unknown key {'.'.join(keys)}{hint}; known here: {', '.join(known)}"

@@ -11,15 +11,18 @@ from tqdm import tqdm
 
 
 class Progress:
-    """Counts images × settings towards a total."""
+    """Counts units of work towards a total."""
 
-    def __init__(self, total: int, stream: TextIO | None = None, every_seconds: float = 30.0) -> None:
+    def __init__(
+        self, total: int, stream: TextIO | None = None, every_seconds: float = 30.0, unit: str = "images×settings"
+    ) -> None:
         self._stream = stream or sys.stderr
         self._total = total
+        self._unit = unit
         self._every = every_seconds
         self._start = self._last = time.monotonic()
         on_terminal = self._stream.isatty()
-        self._bar = tqdm(total=total, unit=" images×settings", file=self._stream, smoothing=0.05) if on_terminal else None
+        self._bar = tqdm(total=total, unit=f" {unit}", file=self._stream, smoothing=0.05) if on_terminal else None
 
     def __enter__(self) -> Self:
         return self
@@ -36,12 +39,12 @@ class Progress:
         now = time.monotonic()
         if now - self._last >= self._every:
             self._last = now
-            self._stream.write(in_words(done, self._total, now - self._start) + "\n")
+            self._stream.write(in_words(done, self._total, now - self._start, self._unit) + "\n")
 
 
-def in_words(done: int, total: int, seconds: float) -> str:
+def in_words(done: int, total: int, seconds: float, unit: str = "images×settings") -> str:
     """How far work has come after so many seconds, its mean rate, and the time left at that rate."""
-    counted = f"{done} of {total} images×settings"
+    counted = f"{done} of {total} {unit}"
     if done == 0 or seconds == 0:
         return f"{counted}, time left unknown"
     rate = done / seconds

@@ -51,15 +51,19 @@ class Registry(Generic[Plugin]):
         return self.classes[name]
 
     def _built_in(self) -> list[type[Plugin]]:
+        """The classes that the folder's modules define; of a sub-folder, those that its `__init__` names.
+
+        What else is in a sub-folder is not imported: it may need torch, which a codec process does without.
+        """
         package = importlib.import_module(self.package)
         modules = [
-            importlib.import_module(info.name) for info in pkgutil.walk_packages(package.__path__, prefix=f"{self.package}.")
+            importlib.import_module(info.name) for info in pkgutil.iter_modules(package.__path__, prefix=f"{self.package}.")
         ]
         return [
             candidate
             for module in modules
             for candidate in vars(module).values()
-            if self._is_concrete(candidate) and candidate.__module__ == module.__name__
+            if self._is_concrete(candidate) and f"{candidate.__module__}.".startswith(f"{module.__name__}.")
         ]
 
     def _third_party(self) -> list[type[Plugin]]:

@@ -24,7 +24,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.csv
 
-from vcmbench.interfaces import UsageError
+from vcmbench.interfaces import Image, UsageError
 from vcmbench.results import CONFIG, MANIFEST, PROVENANCE, SUMMARY, Index, RunDirectory
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # mlflow reads both while it is imported
@@ -123,6 +123,45 @@ def _replace(
     for old in earlier:
         client.delete_run(old.info.run_id)
     return parent
+
+
+class LiveRun:
+    """An MLflow run of work that is still going on, such as a training.
+
+    What the store does not take is left out, as no curve may cost the work.
+    """
+
+    def __init__(self, client: MlflowClient, run_id: str) -> None:
+        self._client = client
+        self._run_id = run_id
+
+    def curves(self, step: int, values: Mapping[str, float]) -> None:
+        """Add a point to each curve."""
+        points = [Metric(_key(name), value, _now(), step) for name, value in values.items() if math.isfinite(value)]
+        with contextlib.suppress(Exception), _calm(_AFTERWARDS):
+            self._client.log_batch(self._run_id, metrics=points)
+
+    def picture(self, step: int, image: Image) -> None:
+        """Add H×W×3 pixels."""
+        with contextlib.suppress(Exception), _calm(_AFTERWARDS):
+            self._client.log_image(self._run_id, image, key="validation", step=step)
+
+
+@contextlib.contextmanager
+def live_run(tracking: Tracking, name: str, parameters: Mapping[str, object]) -> Iterator[LiveRun]:
+    """Start a run and end it with the block; raises `TrackingError` where the store cannot be reached."""
+    with contextlib.ExitStack() as stack:
+        try:
+            with _calm(_FIRST_CONTACT):
+                client = _connect(tracking.tracking_uri)
+                run_id = stack.enter_context(_started(client, _experiment(client, tracking), name, {}))
+                client.log_batch(run_id, params=_params(parameters))
+        except Exception as error:  # as above
+            message = (
+                f"cannot log to MLflow at {tracking.tracking_uri}: {_reason(error)}; leave `mlflow` out to go without it"
+            )
+            raise TrackingError(without_passwords(message)) from error
+        yield LiveRun(client, run_id)
 
 
 # ---------------------------------------------------------------------------------------------- what is logged, pure

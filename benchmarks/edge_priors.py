@@ -1,0 +1,145 @@
+"""Learn how likely each bit of a stroke is: writes the priors that `vcmbench/codecs/edge/stroke_coding.py` ships with.
+
+Each portrait of the train split is taken as it is and mirrored. Prints the mean bits per pixel of the edge layer on the test
+split, with the priors before and after.
+
+    .venv/bin/python benchmarks/edge_priors.py [--portraits PATH] [--count 600] [--tested 140]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator, Sequence
+from importlib.resources import files
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from measuring import PORTRAITS
+from portraits import load_portraits
+
+from vcmbench.codecs.edge import priors
+from vcmbench.codecs.edge.geometry import Stroke
+from vcmbench.codecs.edge.range_coder import PRECISION, Encoder
+from vcmbench.codecs.edge.stroke_coding import GROUPS, ZONES, code_strokes, write_strokes
+from vcmbench.codecs.edge.tracing import strokes_of
+
+SIDE = 256
+FILE = Path(str(files("vcmbench.codecs.edge").joinpath("stroke_priors.json")))
+CONFIDENCE = 6.0
+"""Bits seen in similar contexts count as so many in one."""
+DENSITY_BLUR = 1.0
+"""Zones; standard deviation."""
+
+
+class Tally:
+    """Counts what would be coded, in the manner of a coder."""
+
+    def __init__(self) -> None:
+        self.counts = {group: np.zeros((*shape, 2)) for group, shape in GROUPS.items()}
+
+    def flag(self, value: int, group: str, context: int) -> int:
+        """Count one bit."""
+        self.counts[group].reshape(-1, 2)[context, int(value)] += 1
+        return value
+
+    def symbol(self, value: int, bits: int, group: str, context: int) -> int:
+        """Count the bits of a number, as `Encoder.tree` codes them."""
+        node = 1
+        for shift in range(bits - 1, -1, -1):
+            bit = self.flag(value >> shift & 1, group, (context << bits) + node)
+            node = 2 * node + bit
+        return value
+
+    def uniform(self, value: int, _: int) -> int:
+        """Count nothing, as there is nothing to learn."""
+        return value
+
+
+def portraits_strokes(root: Path, split: str, count: int) -> Iterator[list[Stroke]]:
+    """Find the strokes of the first portraits of a split."""
+    return map(strokes_of, load_portraits(root, count, split).images)
+
+
+def mirrored(strokes: Sequence[Stroke]) -> list[Stroke]:
+    """Exchange left and right."""
+    return [np.stack((stroke[:, 0], SIDE - 1 - stroke[:, 1]), axis=1) for stroke in strokes]
+
+
+def zone_classes(pictures: Sequence[Sequence[Stroke]]) -> list[int]:
+    """Return for each zone how likely strokes are to begin there: as many classes as "begin" has, of equally many zones."""
+    density = np.zeros((ZONES, ZONES), np.float32)
+    for strokes in pictures:
+        for stroke in strokes:
+            row, column = min(stroke.tolist(), stroke[::-1].tolist())[0]
+            density[row * ZONES // SIDE, column * ZONES // SIDE] += 1
+    smooth = np.ravel(cv2.GaussianBlur(density, (0, 0), DENSITY_BLUR))
+    classes = GROUPS["begin"][0]
+    return list(np.searchsorted(np.quantile(smooth, np.arange(1, classes) / classes), smooth).tolist())
+
+
+def probabilities(counts: npt.NDArray[np.float64]) -> list[int]:
+    """Return the probability of 0 in each context, in 1/2^PRECISION, given how often each bit came.
+
+    Contexts that have come rarely are taken to be like those of which only the first coordinates differ.
+    """
+    if counts.ndim == 2:
+        expected = counts.sum(axis=0, keepdims=True) + 0.5
+    else:
+        expected = np.full((1, *counts.shape[1:]), 0.0)
+        inner = np.array(probabilities(counts.sum(axis=0))).reshape(counts.shape[1:-1]) / (1 << PRECISION)
+        expected[0] = np.stack((inner, 1 - inner), axis=-1)
+    expected /= expected.sum(axis=-1, keepdims=True)
+    zeros = (counts + CONFIDENCE * expected)[..., 0]
+    share = zeros / (counts.sum(axis=-1) + CONFIDENCE)
+    whole = 1 << PRECISION
+    return list(np.clip(np.rint(share * whole), 32, whole - 32).astype(int).ravel().tolist())
+
+
+def train(pictures: Sequence[Sequence[Stroke]]) -> None:
+    """Write the priors that fit the strokes of some pictures."""
+    priors_before = {group: [1 << PRECISION - 1] * int(np.prod(shape)) for group, shape in GROUPS.items()}
+    save({"zones": zone_classes(pictures), **priors_before})
+    tally = Tally()
+    for strokes in pictures:
+        code_strokes(tally, strokes, SIDE, SIDE)
+    save({"zones": zone_classes(pictures)} | {group: probabilities(counts) for group, counts in tally.counts.items()})
+
+
+def save(trained: dict[str, list[int]]) -> None:
+    """Write the file that is shipped."""
+    lines = [f'"{name}": {json.dumps(values, separators=(",", ":"))}' for name, values in trained.items()]
+    FILE.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="ascii")
+    priors.load.cache_clear()
+
+
+def bits_per_pixel(pictures: Sequence[Sequence[Stroke]]) -> float:
+    """Return the mean size of the coded strokes."""
+    sizes = []
+    for strokes in pictures:
+        encoder = Encoder()
+        write_strokes(encoder, strokes, SIDE, SIDE)
+        sizes.append(len(encoder.finish()))
+    return float(np.mean(sizes)) * 8 / SIDE**2
+
+
+def main() -> None:
+    """Train on one split and print what it brings on the other."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--portraits", type=Path, default=PORTRAITS)
+    parser.add_argument("--count", type=int, default=600)
+    parser.add_argument("--tested", type=int, default=140)
+    arguments = parser.parse_args()
+    seen, unseen = (
+        list(portraits_strokes(arguments.portraits, split, count))
+        for split, count in (("train", arguments.count), ("test", arguments.tested))
+    )
+    before = bits_per_pixel(unseen)
+    train([*seen, *map(mirrored, seen)])
+    print(f"{before:.4f} bpp before, {bits_per_pixel(unseen):.4f} after, of {len(unseen)} portraits")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,167 @@
+"""An adaptive binary range coder in whole numbers, whose layers end where the decoder can tell.
+
+After Martin (1979) and the coder of LZMA; a probability is the mean of a fast and a slow estimate, as in AV1's and VVC's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from vcmbench.interfaces import BitstreamError
+
+PRECISION = 16
+"""Bits of a probability."""
+STATE_BYTES = 6
+"""Bytes of the coder's low end and width: many, so that the width never rounds a probability away."""
+FAST, SLOW = 5, 7
+"""Shifts of the two estimates: each moves by 1/32 or 1/128 of its distance."""
+
+_TOP = 1 << 8 * STATE_BYTES
+_BOTTOM = 1 << 8 * (STATE_BYTES - 1)
+_SHIFT = PRECISION + 1
+
+
+class Contexts:
+    """Probabilities that a bit is 0, in 1/65,536, of numbered contexts; they adapt from a prior to what is coded."""
+
+    def __init__(self, prior: Sequence[int]) -> None:
+        """Take one probability from 1 to 65,535 for each context."""
+        self.fast = list(prior)
+        self.slow = list(prior)
+
+
+class Encoder:
+    """Codes the bits of one layer."""
+
+    def __init__(self) -> None:
+        self._low = 0
+        self._width = _TOP - 1
+        self._bytes = bytearray()
+
+    def bit(self, value: int, contexts: Contexts, context: int) -> None:
+        """Code one bit in a context, and adapt it."""
+        fast, slow = contexts.fast[context], contexts.slow[context]
+        zero = (self._width >> _SHIFT) * (fast + slow)
+        if value:
+            self._low += zero
+            self._width -= zero
+            contexts.fast[context] = fast - (fast >> FAST)
+            contexts.slow[context] = slow - (slow >> SLOW)
+        else:
+            self._width = zero
+            contexts.fast[context] = fast + (_ONE - fast >> FAST)
+            contexts.slow[context] = slow + (_ONE - slow >> SLOW)
+        if self._width < _BOTTOM:
+            self._shift()
+
+    def tree(self, value: int, bits: int, contexts: Contexts, base: int) -> None:
+        """Code a number of so many bits, the highest first, each in a context of its own for each value of those above.
+
+        The contexts are `base` + 1 to `base` + 2^bits − 1.
+        """
+        node = 1
+        for shift in range(bits - 1, -1, -1):
+            bit = value >> shift & 1
+            self.bit(bit, contexts, base + node)
+            node = 2 * node + bit
+
+    def uniform(self, value: int, count: int) -> None:
+        """Code a whole number below `count`, all being equally likely; `count` is at most 65,536."""
+        step = self._width // count
+        self._low += value * step
+        self._width = step
+        if self._width < _BOTTOM:
+            self._shift()
+
+    def finish(self) -> bytes:
+        """Return the layer's bytes."""
+        tail = _tail_bytes(self._width)
+        unit = 1 << 8 * (STATE_BYTES - tail)
+        self._low = -(-self._low // unit) * unit
+        self._carry()
+        return bytes(self._bytes) + self._low.to_bytes(STATE_BYTES, "big")[:tail]
+
+    def _shift(self) -> None:
+        while self._width < _BOTTOM:
+            self._carry()
+            self._bytes.append(self._low >> 8 * (STATE_BYTES - 1))
+            self._low = self._low % _BOTTOM << 8
+            self._width <<= 8
+
+    def _carry(self) -> None:
+        if self._low < _TOP:
+            return
+        self._low -= _TOP
+        place = len(self._bytes) - 1
+        while self._bytes[place] == 255:
+            self._bytes[place] = 0
+            place -= 1
+        self._bytes[place] += 1
+
+
+class Decoder:
+    """Decodes the bits of one layer, from a place in a stream."""
+
+    def __init__(self, stream: bytes, start: int) -> None:
+        self._stream = stream
+        self._next = start + STATE_BYTES
+        self._code = int.from_bytes(stream[start : self._next].ljust(STATE_BYTES, b"\0"), "big")
+        self._width = _TOP - 1
+
+    def bit(self, contexts: Contexts, context: int) -> int:
+        """Decode one bit in a context, and adapt it; raise `BitstreamError` behind the end of the stream."""
+        fast, slow = contexts.fast[context], contexts.slow[context]
+        zero = (self._width >> _SHIFT) * (fast + slow)
+        if self._code < zero:
+            self._width = zero
+            contexts.fast[context] = fast + (_ONE - fast >> FAST)
+            contexts.slow[context] = slow + (_ONE - slow >> SLOW)
+            value = 0
+        else:
+            self._code -= zero
+            self._width -= zero
+            contexts.fast[context] = fast - (fast >> FAST)
+            contexts.slow[context] = slow - (slow >> SLOW)
+            value = 1
+        if self._width < _BOTTOM:
+            self._shift()
+        return value
+
+    def tree(self, bits: int, contexts: Contexts, base: int) -> int:
+        """Decode a number of so many bits."""
+        node = 1
+        for _ in range(bits):
+            node = 2 * node + self.bit(contexts, base + node)
+        return node - (1 << bits)
+
+    def uniform(self, count: int) -> int:
+        """Decode a whole number below `count`, all being equally likely."""
+        step = self._width // count
+        value = min(self._code // step, count - 1)
+        self._code -= value * step
+        self._width = step
+        if self._width < _BOTTOM:
+            self._shift()
+        return value
+
+    @property
+    def end(self) -> int:
+        """Where the layer's bytes end, once its last bit is decoded."""
+        return self._next - STATE_BYTES + _tail_bytes(self._width)
+
+    def _shift(self) -> None:
+        while self._width < _BOTTOM:
+            if self._next - STATE_BYTES >= len(self._stream):
+                raise BitstreamError("edge: the stream ends inside a layer")
+            following = self._stream[self._next] if self._next < len(self._stream) else 0
+            self._code = (self._code << 8 | following) % _TOP
+            self._width <<= 8
+            self._next += 1
+
+
+def _tail_bytes(width: int) -> int:
+    """Return after how many bytes the decoder is inside an interval so wide, whatever bytes follow."""
+    return 1 if width >= 2 * _BOTTOM else 2
+
+
+_ONE = 1 << PRECISION

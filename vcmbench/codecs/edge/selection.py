@@ -1,0 +1,155 @@
+"""Which points the encoder sends: greedily those that mend most, their colours fitted by least squares."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from vcmbench.codecs.edge.colour import quantise, reconstruct
+from vcmbench.codecs.edge.diffusion import HOLD, Cells, Equations, Links, Plane, held, link_pyramid, reached
+from vcmbench.codecs.edge.geometry import COUNTS, Points, Raster, cell_size
+from vcmbench.codecs.edge.pursuit import Places, pursue
+from vcmbench.interfaces import Image
+
+_PURSUED = 122
+"""Up to so many points each is chosen by matching pursuit; of more, the largest errors do as well and cost less."""
+_ROUNDS = 3
+"""In how many rounds a layer of the largest errors is chosen."""
+_AROUND = 1.0
+"""Standard deviation in cells of the window over which an error counts."""
+_ITERATIONS = 2
+"""Steps of conjugate gradients towards the best colours."""
+
+
+def choose(image: Image, raster: Raster, count: int) -> Points:
+    """Choose the `count` points, one of `COUNTS`, of an image (H×W×3) whose strokes (H×W) are drawn already.
+
+    The points of a smaller count are the first of a larger one's: each layer is fitted with the earlier ones as decoded.
+    """
+    height, width = raster.shape
+    size = cell_size(height, width)
+    pyramid = link_pyramid(raster)[size.bit_length() - 1 :]
+    means = _cell_means(image, size)
+    places = Places.of(pyramid[0])
+    points = Points(np.zeros((0, 2), np.int32), np.zeros((0, 3), np.int32))
+    for end in COUNTS[: COUNTS.index(count) + 1]:
+        points = _with_layer(means, pyramid, places, points, end)
+    return points
+
+
+def _cell_means(image: Image, size: int) -> Plane:
+    height, width, _ = image.shape
+    padded = np.pad(image, ((0, -height % size), (0, -width % size), (0, 0)), mode="edge")
+    rows, columns = padded.shape[0] // size, padded.shape[1] // size
+    blocks = padded.reshape(rows, size, columns, size, 3)
+    return np.ascontiguousarray(blocks.mean((1, 3), dtype=np.float32).transpose(2, 0, 1))
+
+
+def _with_layer(means: Plane, pyramid: Sequence[Links], places: Places, earlier: Points, end: int) -> Points:
+    colours = reconstruct(earlier.levels).astype(np.float32)
+    add = _pursued if end <= _PURSUED else _largest
+    new, guess = add(means, pyramid, places, earlier.cells, colours, end - len(earlier))
+    cells = np.concatenate([earlier.cells, new])
+    levels = quantise(_fitted(means, pyramid, cells, colours, guess))
+    return Points(cells, np.concatenate([earlier.levels, levels]))
+
+
+def _pursued(
+    means: Plane, pyramid: Sequence[Links], places: Places, earlier: Cells, colours: Plane, count: int
+) -> tuple[Cells, Plane]:
+    """Return the cells of `count` more points and a first guess of their colours, by matching pursuit."""
+    hold, decoded = _decoded(means, pyramid, earlier, colours)
+    taken = _mask(earlier, hold.shape)
+    free = places.summed((~taken)[None].astype(np.float32))[:, 0] > 0
+    sizes = places.sizes[:, None]
+    chosen, left = pursue(places, places.summed(hold[None])[:, 0], places.summed(means - decoded) / sizes, free, count)
+    wanted = places.summed(means) / sizes - left
+    return _likest(means, wanted, places, taken, chosen), wanted[chosen]
+
+
+def _likest(
+    means: Plane, wanted: Plane, places: Places, taken: npt.NDArray[np.bool_], chosen: npt.NDArray[np.intp]
+) -> Cells:
+    """Return of each chosen place the cell that looks most like what the place shall become."""
+    distance = ((means - wanted[places.of_cell].transpose(2, 0, 1)) ** 2).sum(0)
+    distance[taken] = np.inf
+    owner = places.of_cell.ravel()
+    order = np.lexsort((distance.ravel(), owner))
+    return _cells(order[np.searchsorted(owner[order], chosen)], taken.shape)
+
+
+def _largest(
+    means: Plane,
+    pyramid: Sequence[Links],
+    places: Places,  # noqa: ARG001  # what `_pursued` takes
+    earlier: Cells,
+    colours: Plane,
+    count: int,
+) -> tuple[Cells, Plane]:
+    """Return the same by where the error is largest, each round after the points of the one before."""
+    cells = earlier
+    for rounds_left in range(_ROUNDS, 0, -1):
+        new = cells[len(earlier) :]
+        now = np.concatenate([colours, means[:, new[:, 0], new[:, 1]].T])
+        _, decoded = _decoded(means, pyramid, cells, now)
+        wanted = (count - len(new)) // rounds_left
+        cells = np.concatenate([cells, _worst(means - decoded, _mask(cells, means.shape[1:]), wanted)])
+    new = cells[len(earlier) :]
+    return new, means[:, new[:, 0], new[:, 1]].T
+
+
+def _worst(error: Plane, taken: npt.NDArray[np.bool_], count: int) -> Cells:
+    score = cv2.GaussianBlur(np.abs(error).sum(0), (0, 0), _AROUND)
+    score[taken] = -1
+    peaks = (cv2.dilate(score, np.ones((3, 3), np.uint8)) == score) & ~taken
+    order = np.lexsort((-score.ravel(), ~peaks.ravel()))
+    return _cells(order[:count], taken.shape)
+
+
+def _decoded(means: Plane, pyramid: Sequence[Links], cells: Cells, colours: Plane) -> tuple[Plane, Plane]:
+    """Return how strongly the points hold each cell, and the cells' colours; without points those of the mean."""
+    links = pyramid[0]
+    if not len(cells):
+        return np.zeros(links.shape, np.float32), np.broadcast_to(means.mean((1, 2), keepdims=True), means.shape)
+    given = held(links, cells, np.concatenate([np.ones((len(cells), 1), np.float32), colours], axis=1))
+    return given[0], Equations.of(pyramid, given[0]).solved(given[1:])
+
+
+def _mask(cells: Cells, shape: tuple[int, ...]) -> npt.NDArray[np.bool_]:
+    mask = np.zeros(shape, np.bool_)
+    mask[cells[:, 0], cells[:, 1]] = True
+    return mask
+
+
+def _cells(numbers: npt.NDArray[np.intp], shape: tuple[int, ...]) -> Cells:
+    return np.stack(np.unravel_index(numbers, shape), axis=1).astype(np.int32)
+
+
+def _fitted(means: Plane, pyramid: Sequence[Links], cells: Cells, fixed: Plane, guess: Plane) -> Plane:
+    """Return the colours of the points behind the fixed ones that make the squared error over the cells least, nearly."""
+    links, new = pyramid[0], cells[len(fixed) :]
+    colours = np.concatenate([fixed, guess])
+    given = held(links, cells, np.concatenate([np.ones((len(cells), 1), np.float32), colours], axis=1))
+    equations = Equations.of(pyramid, given[0])
+
+    def pulls(error: Plane) -> Plane:
+        return HOLD * reached(links, equations.solved(error, 1))[:, new[:, 0], new[:, 1]]
+
+    error = means - equations.solved(given[1:])
+    scale = pulls(np.ones((1, *links.shape), np.float32))
+    change = np.zeros((3, len(guess)), np.float32)
+    gradient = pulls(error)
+    step = gradient / scale
+    norm = (gradient * step).sum(1, keepdims=True)
+    for _ in range(_ITERATIONS):
+        effect = equations.solved(held(links, new, step.T))
+        rate = norm / ((effect**2).sum((1, 2))[:, None] + 1e-9)
+        change += rate * step
+        error -= rate[:, :, None] * effect
+        gradient = pulls(error)
+        previous, norm = norm, (gradient * gradient / scale).sum(1, keepdims=True)
+        step = gradient / scale + norm / (previous + 1e-9) * step
+    return guess + change.T

@@ -1,0 +1,317 @@
+"""Strokes as bits: the cells in which strokes begin, then each segment's length and its turn from the one before.
+
+What is free about a set of strokes costs nothing: each is coded from the end that comes first in reading order of cells,
+and strokes in that order. Contexts know what is already drawn. All of it is in whole numbers, so that any machine reads
+the same strokes.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Protocol, TypeAlias
+
+import numpy as np
+
+from vcmbench.codecs.edge import priors
+from vcmbench.codecs.edge.geometry import Stroke, cell_size
+from vcmbench.codecs.edge.range_coder import Contexts, Decoder, Encoder
+from vcmbench.interfaces import BitstreamError
+
+GROUPS = {
+    "begin": (4, 6),
+    "again": (1,),
+    "corner": (2, 8),
+    "direction": (16,),
+    "length": (6, 32),
+    "turn": (3, 15, 3, 32),
+    "end": (4, 4),
+    "beyond": (2, 16),
+}
+"""The shape of each group of contexts; those that differ on the last axis are least alike."""
+
+ZONES = 16
+"""Rows and columns of the zones by which strokes are more likely to begin in some places than in others."""
+
+_Vertices: TypeAlias = list[tuple[int, int]]
+_Begun: TypeAlias = dict[tuple[int, int], list[_Vertices]]
+"""Strokes by the row and column of the cell in which they begin."""
+
+
+def most_vertices(height: int, width: int) -> int:
+    """Return how many vertices the strokes of an image may have together; this bounds the time for a malformed stream."""
+    return min(height * width // 8, 1 << 16)
+
+
+def write_strokes(encoder: Encoder, strokes: Sequence[Stroke], height: int, width: int) -> None:
+    """Code the strokes of a height×width image, in any order and direction; raise `ValueError` for too many vertices."""
+    code_strokes(_Writer(encoder), strokes, height, width)
+
+
+def read_strokes(decoder: Decoder, height: int, width: int) -> list[Stroke]:
+    """Return the strokes of a height×width image; raise `BitstreamError` for what cannot be."""
+    return code_strokes(_Reader(decoder), (), height, width)
+
+
+class Coder(Protocol):
+    """Codes a value in a group's contexts: returns the given one when encoding, the coded one when decoding."""
+
+    def flag(self, value: int, group: str, context: int) -> int:
+        """Code one bit."""
+
+    def symbol(self, value: int, bits: int, group: str, context: int) -> int:
+        """Code a number of so many bits."""
+
+    def uniform(self, value: int, count: int) -> int:
+        """Code a number below the count, all being equally likely."""
+
+
+def code_strokes(coder: Coder, strokes: Sequence[Stroke], height: int, width: int) -> list[Stroke]:
+    """Return the strokes in the order and direction in which they are coded; those given count only when encoding."""
+    if sum(map(len, strokes)) > most_vertices(height, width):
+        raise ValueError(f"edge: more than {most_vertices(height, width)} vertices")
+    cell = _cell(height, width)
+    begun: _Begun = {}
+    for stroke in strokes:
+        vertices = [(row, column) for row, column in stroke.tolist()]
+        ends = [((row // cell, column // cell), row, column) for row, column in (vertices[0], vertices[-1])]
+        begun.setdefault(min(ends)[0], []).append(vertices if ends[0] <= ends[1] else vertices[::-1])
+    return [np.array(stroke, np.int32) for stroke in _Canvas(coder, height, width).code_strokes(begun)]
+
+
+def _cell(height: int, width: int) -> int:
+    """Return the side in pixels of the cells in which strokes begin: 8 at 256×256."""
+    return 2 * cell_size(height, width)
+
+
+class _Writer:
+    def __init__(self, encoder: Encoder) -> None:
+        self._encoder = encoder
+        self._contexts = _contexts()
+
+    def flag(self, value: int, group: str, context: int) -> int:
+        self._encoder.bit(value, self._contexts[group], context)
+        return value
+
+    def symbol(self, value: int, bits: int, group: str, context: int) -> int:
+        self._encoder.tree(value, bits, self._contexts[group], context << bits)
+        return value
+
+    def uniform(self, value: int, count: int) -> int:
+        self._encoder.uniform(value, count)
+        return value
+
+
+class _Reader:
+    def __init__(self, decoder: Decoder) -> None:
+        self._decoder = decoder
+        self._contexts = _contexts()
+
+    def flag(self, _: int, group: str, context: int) -> int:
+        return self._decoder.bit(self._contexts[group], context)
+
+    def symbol(self, _: int, bits: int, group: str, context: int) -> int:
+        return self._decoder.tree(bits, self._contexts[group], context << bits)
+
+    def uniform(self, _: int, count: int) -> int:
+        return self._decoder.uniform(count)
+
+
+def _contexts() -> dict[str, Contexts]:
+    trained = priors.load("stroke")
+    return {group: Contexts(trained[group]) for group in GROUPS}
+
+
+class _Canvas:
+    """Codes strokes one after the other, and knows where those before have been drawn."""
+
+    def __init__(self, coder: Coder, height: int, width: int) -> None:
+        self._coder = coder
+        self._height, self._width = height, width
+        self._cell = _cell(height, width)
+        self._rows, self._columns = -(-height // self._cell), -(-width // self._cell)
+        self._zones = priors.load("stroke")["zones"]
+        self._stride = width + 2 * _MARGIN
+        self._drawn = bytearray(self._stride * (height + 2 * _MARGIN))
+        self._crossed = [bytearray(self._columns + 2) for _ in range(self._rows + 2)]
+        self._left = most_vertices(height, width)
+
+    def code_strokes(self, begun: _Begun) -> list[_Vertices]:
+        """Return the strokes in the order in which they are coded; those given count only when encoding."""
+        strokes: list[_Vertices] = []
+        for row in range(self._rows):
+            zones = self._zones[row * ZONES // self._rows * ZONES :]
+            above, here, below = self._crossed[row : row + 3]
+            for column in range(self._columns):
+                given = sorted(begun.get((row, column), ()))
+                crossed = sum(above[column : column + 3]) + sum(here[column : column + 3]) + sum(below[column : column + 3])
+                context = zones[column * ZONES // self._columns] * GROUPS["begin"][1] + min(crossed, GROUPS["begin"][1] - 1)
+                more = self._coder.flag(len(given) > 0, "begin", context)
+                number = 0
+                while more:
+                    strokes.append(self._code_stroke(given[number] if given else [], row, column))
+                    self._draw(strokes[-1])
+                    number += 1
+                    more = self._coder.flag(number < len(given), "again", 0)
+        return strokes
+
+    def _code_stroke(self, given: _Vertices, cell_row: int, cell_column: int) -> _Vertices:
+        """Code a stroke that begins in a cell; `given` is empty when decoding."""
+        code = self._coder
+        top, left = cell_row * self._cell, cell_column * self._cell
+        row = top + self._code_corner(given[0][0] - top if given else 0, 0)
+        column = left + self._code_corner(given[0][1] - left if given else 0, 1)
+        self._left -= 1
+        self._check(row, column)
+        stroke = [(row, column)]
+        length, place, turn = 0, 0, 0
+        while True:
+            goal = given[len(stroke)] if given else (row, column)
+            length_before, place_before, turn_before = length, place, turn
+            length, place = _polar(goal[0] - row, goal[1] - column)
+            length = self._code_length(length, _length_class(length_before))
+            if length_before:
+                foretold = (2 * place_before * length + length_before) // (2 * length_before)
+                wanted = (place - foretold + 4 * length) % (8 * length) - 4 * length
+                turn = self._code_turn(wanted, length, length_before, turn_before)
+                place = (foretold + turn) % (8 * length)
+            else:
+                place = self._code_direction(place, length)
+            down, right = _cartesian(length, place)
+            row, column = row + down, column + right
+            self._left -= 1
+            self._check(row, column)
+            stroke.append((row, column))
+            context = self._nearness(row, column) * GROUPS["end"][1] + min(len(stroke) - 2, GROUPS["end"][1] - 1)
+            if code.flag(len(stroke) == len(given), "end", context):
+                return stroke
+
+    def _check(self, row: int, column: int) -> None:
+        if not (0 <= row < self._height and 0 <= column < self._width):
+            raise BitstreamError("edge: a stroke leaves the image")
+        if self._left < 0:
+            raise BitstreamError("edge: too many vertices")
+
+    def _code_corner(self, value: int, axis: int) -> int:
+        """Code a row or column inside a cell: its lowest three bits by what is likely, those above as they are."""
+        bits = self._cell.bit_length() - 1
+        known = min(bits, _CORNER_BITS)
+        high = self._coder.uniform(value >> known, 1 << bits - known) if bits > known else 0
+        return high << known | self._coder.symbol(value % (1 << known), known, "corner", axis)
+
+    def _code_length(self, length: int, context: int) -> int:
+        leaf = self._coder.symbol(bisect_right(_LENGTHS, length) - 1, _LEAF_BITS, "length", context)
+        first = _LENGTHS[leaf]
+        if leaf == _LEAVES - 1:
+            return first + self._code_beyond(length - first, 0)
+        count = _LENGTHS[leaf + 1] - first
+        return first + (self._coder.uniform(length - first, count) if count > 1 else 0)
+
+    def _code_direction(self, place: int, length: int) -> int:
+        """Code where a stroke's first step goes: one of 16 sectors by what is likely, then the place inside it."""
+        sector = self._coder.symbol(2 * place // length, _SECTOR_BITS, "direction", 0)
+        first, end = ((length * edge + 1) // 2 for edge in (sector, sector + 1))
+        if first == end:
+            raise BitstreamError("edge: a step that cannot be")
+        return first + (self._coder.uniform(place - first, end - first) if end - first > 1 else 0)
+
+    def _code_turn(self, turn: int, length: int, length_before: int, turn_before: int) -> int:
+        """Code how many places a step is beside that straight on; what is likely depends on the side of the turn before."""
+        side = -1 if turn_before < 0 else 1
+        sharpness = 0 if not turn_before else 1 if 3 * abs(turn_before) <= length_before else 2
+        before = 0 if length_before <= 4 else 1 if length_before <= 8 else 2
+        now = length - 1 if length <= 12 else 12 if length <= 16 else 13 if length <= 24 else 14
+        context = (before * GROUPS["turn"][1] + now) * GROUPS["turn"][2] + sharpness
+        width = 1 << ((length - 1) // _FINE_TURNS).bit_length()
+        coarse, rest = divmod(side * turn + width // 2, width)
+        leaf = coarse + _STRAIGHT if abs(coarse) <= _STRAIGHT else _LEAVES - 1
+        leaf = self._coder.symbol(leaf, _LEAF_BITS, "turn", context)
+        if leaf < _LEAVES - 1:
+            coarse = leaf - _STRAIGHT
+        else:
+            is_back = self._coder.uniform(int(coarse < 0), 2)
+            far = _STRAIGHT + 1 + self._code_beyond(abs(coarse) - _STRAIGHT - 1, 1)
+            coarse = -far if is_back else far
+        rest = self._coder.uniform(rest, width) if width > 1 else 0
+        turn = coarse * width + rest - width // 2
+        if abs(turn) > 4 * length:
+            raise BitstreamError("edge: a turn that cannot be")
+        return side * turn
+
+    def _code_beyond(self, value: int, context: int) -> int:
+        """Code a number that is rarely needed by an exponential Golomb code."""
+        exponent = 0
+        while self._coder.flag(int(value + 1 >> exponent + 1 > 0), "beyond", context * GROUPS["beyond"][1] + exponent):
+            exponent += 1
+            if exponent == GROUPS["beyond"][1]:
+                raise BitstreamError("edge: a segment is too long")
+        return (1 << exponent) - 1 + (self._coder.uniform(value + 1 - (1 << exponent), 1 << exponent) if exponent else 0)
+
+    def _nearness(self, row: int, column: int) -> int:
+        """Return 3 at the image's border, 2 beside or on a drawn stroke, 1 a pixel farther from it, else 0."""
+        if not (0 < row < self._height - 1 and 0 < column < self._width - 1):
+            return 3
+        drawn, stride = self._drawn, self._stride
+        corner = row * stride + column
+        if any(1 in drawn[line + 1 : line + 4] for line in (corner + stride, corner + 2 * stride, corner + 3 * stride)):
+            return 2
+        return int(any(1 in drawn[line : line + 5] for line in range(corner, corner + 5 * stride, stride)))
+
+    def _draw(self, stroke: _Vertices) -> None:
+        drawn, stride, shift = self._drawn, self._stride, self._cell.bit_length() - 1
+        for (row, column), (row_after, column_after) in pairwise(stroke):
+            down, right = row_after - row, column_after - column
+            length = max(abs(down), abs(right))
+            for step in range(length + 1):
+                y = row + (2 * step * down + length) // (2 * length)
+                x = column + (2 * step * right + length) // (2 * length)
+                drawn[(y + _MARGIN) * stride + x + _MARGIN] = 1
+                self._crossed[(y >> shift) + 1][(x >> shift) + 1] = 1
+
+
+_MARGIN = 2
+_CORNER_BITS = 3
+_SECTOR_BITS = 4
+_LEAF_BITS = 5
+_LEAVES = 1 << _LEAF_BITS
+_LENGTHS: tuple[int, ...] = (*range(1, 17), *range(17, 33, 2), *range(33, 62, 4))
+"""The shortest length of each leaf."""
+_STRAIGHT = _LEAVES // 2 - 1
+"""The leaf of no turn at all; the last leaf is that of turns which have none."""
+_FINE_TURNS = 12
+"""Up to this length a place on the ring has its own leaf."""
+
+
+def _length_class(length: int) -> int:
+    """Return 0 for no segment, then 1 to 5."""
+    return bisect_left(_LENGTH_CLASSES, length)
+
+
+_LENGTH_CLASSES = (0, 3, 5, 8, 14)
+
+
+def _polar(down: int, right: int) -> tuple[int, int]:
+    """Return the length of a step in its longer direction, and its place on the ring of such steps, clockwise from right."""
+    length = max(abs(down), abs(right))
+    if right == length and 0 <= down < length:
+        return length, down
+    if down == length and right > -length:
+        return length, 2 * length - right
+    if right == -length and down > -length:
+        return length, 4 * length - down
+    if down == -length and right < length:
+        return length, 6 * length + right
+    return length, 8 * length + down
+
+
+def _cartesian(length: int, place: int) -> tuple[int, int]:
+    if place < length:
+        return place, length
+    if place < 3 * length:
+        return length, 2 * length - place
+    if place < 5 * length:
+        return 4 * length - place, -length
+    if place < 7 * length:
+        return -length, place - 6 * length
+    return place - 8 * length, length
