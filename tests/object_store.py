@@ -53,6 +53,7 @@ def serve_objects() -> Iterator[str]:
 
 def use_objects(url: str, bucket: str, monkeypatch: pytest.MonkeyPatch) -> str:
     """Make that server the one that s3:// URLs lead to, and a bucket there; returns the bucket's URL."""
+    forget_connections()
     bucket = bucket.replace("_", "-").lower()
     monkeypatch.setenv("AWS_ENDPOINT_URL", url)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
