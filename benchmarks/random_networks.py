@@ -12,6 +12,9 @@ from pathlib import Path
 sys.path.append(str(Path(__file__).parents[1] / "tests"))  # where the writers are
 
 
+CHECKPOINTS = Path("hub", "checkpoints")
+
+
 def homes(folder: Path) -> dict[str, str]:
     """Return the environment variables under which the networks in a folder are found."""
     return {"TORCH_HOME": str(folder), "DEEPFACE_HOME": str(folder), "DEEPFACE_BACKEND_ENGINE": "pytorch"}
@@ -26,12 +29,11 @@ def write_networks(folder: Path, detector: Path) -> None:
         write_random_recogniser,
     )
     from random_fan import write_random_fan  # noqa: PLC0415  # likewise face_alignment
-    from random_inception import write_random_inception  # noqa: PLC0415  # likewise pytorch_fid
     from random_weights import write_alexnet, write_vgg16  # noqa: PLC0415  # likewise torchvision
 
-    checkpoints = folder / "hub" / "checkpoints"
-    checkpoints.mkdir(parents=True)
-    for write in (write_vgg16, write_alexnet, write_random_inception):
+    write_inception(folder)
+    checkpoints = folder / CHECKPOINTS
+    for write in (write_vgg16, write_alexnet):
         write(checkpoints)
     write_random_fan(folder)
     write_random_gender(folder)
@@ -39,3 +41,12 @@ def write_networks(folder: Path, detector: Path) -> None:
         write_random_recogniser(recogniser, folder)
     for name in ("blazeface.pth", "anchors.npy"):
         shutil.copy(detector / name, checkpoints)
+
+
+def write_inception(folder: Path) -> None:
+    """Write FID's network alone."""
+    from random_inception import write_random_inception  # noqa: PLC0415  # imports pytorch_fid
+
+    checkpoints = folder / CHECKPOINTS
+    checkpoints.mkdir(parents=True)
+    write_random_inception(checkpoints)

@@ -132,6 +132,14 @@ def test_scores_have_the_stated_columns(metric: Metric, together: Scores) -> Non
     assert not any(isinstance(value, Missing) for values in together.values() for value in values)
 
 
+def test_bf16_has_values_too(metric: Metric) -> None:
+    """With `precision: bf16` a portrait still has a value in every column, in its type and limits."""
+    rounded = type(metric)(Setup(untrained=True, precision="bf16"))
+    scores = rounded.score(heads(HEAD), heads(SPOILT[0]))
+    check_form(rounded, scores, count=1)
+    assert not any(isinstance(value, Missing) for values in scores.values() for value in values)
+
+
 def test_identical_images_score_best(metric: Metric, scores_of: Callable[[str], Scores]) -> None:
     """A copy of the original has the best value of each column that compares, or the difference 0."""
     for name, column in compared(metric).items():
