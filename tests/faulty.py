@@ -12,7 +12,7 @@ import stat
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -296,6 +296,26 @@ class InWorker(Faulty):
 
     family = "in worker"
     runs_in = "worker"
+
+
+class Together(Faulty):
+    """Codes all its settings at once."""
+
+    family = "together"
+
+    @classmethod
+    def encode_many(cls, image: Image, settings: Sequence[Codec]) -> list[bytes]:
+        """Encode for each setting; one may be lost."""
+        bitstreams = super().encode_many(image, settings)
+        losing = is_marked(image) and any(setting.params["fault"] == "lose a setting" for setting in settings)
+        return bitstreams[1:] if losing else bitstreams
+
+
+class TogetherInBoth(Together):
+    """Is encoded in a process, and decoded in the worker."""
+
+    family = "together in both"
+    runs_in = "both"
 
 
 class Unpickled(Faulty):

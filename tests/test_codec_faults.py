@@ -32,9 +32,10 @@ from vcmbench.interfaces import Codec, Image
 from vcmbench.pipeline import codec_pool
 from vcmbench.pipeline.blocks import Block
 from vcmbench.pipeline.codec_pool import CodecPool
-from vcmbench.pipeline.coding import Coded, Failure, Loaded, Source, code_batch
+from vcmbench.pipeline.coding import Coded, Failure, Loaded, Source
 from vcmbench.pipeline.processes import LONGEST_MESSAGE
 from vcmbench.pipeline.rows import LONGEST_TEXT
+from vcmbench.pipeline.worker_coding import code_batch
 
 IMAGES = 4
 MARKED = 2

@@ -20,8 +20,9 @@ from vcmbench.interfaces import Image
 from vcmbench.pipeline import processes
 from vcmbench.pipeline.blocks import Block
 from vcmbench.pipeline.codec_pool import QUARANTINE, CodecPool
-from vcmbench.pipeline.coding import Coded, Failure, Loaded, Source, code_batch
+from vcmbench.pipeline.coding import Coded, Failure, Loaded, Source
 from vcmbench.pipeline.processes import PoolClosed, ProcessPool
+from vcmbench.pipeline.worker_coding import code_batch
 
 IMAGES = 4
 MARKED = 2

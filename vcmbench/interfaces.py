@@ -127,8 +127,9 @@ class Codec(ABC):
     """By name, in the order they are spelled; a wrapper's depend on what it wraps."""
     rate_parameter: str | None
     """The parameter that rises with the rate and spans a curve; None for a single point."""
-    runs_in: Literal["process", "worker"] = "process"
-    """"process": CPU code, run in a killable process. "worker": a network, batched on the worker's device."""
+    runs_in: Literal["process", "worker", "both"] = "process"
+    """"process": CPU code, run in a killable process. "worker": a network, batched on the worker's device. "both": encoded
+    in a process, and decoded by a network in the worker."""
     device: str = "cpu"
     """Where a network computes, e.g. "cuda"; the worker says so."""
 

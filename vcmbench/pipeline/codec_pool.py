@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import partial
 from typing import Generic, Protocol, TypeVar
 
 from vcmbench.datasets.prepare import Preparation
 from vcmbench.interfaces import Codec, Dataset
 from vcmbench.pipeline.blocks import BlockName
-from vcmbench.pipeline.coding import Coded, Failure, Loaded, Source, code_images, load_images
+from vcmbench.pipeline.coding import Coded, Encoded, Failure, Loaded, Source, code_images, load_images
+from vcmbench.pipeline.family_coding import Outcome as FamilyOutcome
+from vcmbench.pipeline.family_coding import code_alone, code_family
 from vcmbench.pipeline.memory import total_memory
 from vcmbench.pipeline.processes import ProcessDied, ProcessPool, TaskFailed
 
@@ -37,8 +40,10 @@ class CodecPool:
     def __init__(self, processes: int, time_limit: float, memory_limit: int | None = None) -> None:
         """`time_limit` is in seconds for each image; `memory_limit` in bytes for each process, by default its share."""
         self._time_limit = time_limit
+        self._processes = processes
         self._pool = ProcessPool(processes, memory_limit or max(total_memory() // processes, LEAST_MEMORY))
         self._deaths: defaultdict[str, Deaths] = defaultdict(Deaths)
+        self._to_be_alone: set[str] = set()
 
     def close(self) -> None:
         """End every process, whatever it is doing."""
@@ -64,6 +69,48 @@ class CodecPool:
             return self._pool.schedule(self._time_limit, code_images, codec, places, source, target, fresh=fresh)
 
         return Pending(start, [codec.variant] * count, self._deaths[codec.variant])
+
+    def code_family(
+        self, codecs: Sequence[Codec], count: int, source: BlockName, targets: Sequence[BlockName]
+    ) -> list[Callable[[], list[FamilyOutcome]]]:
+        """Start coding settings of one family together, each into its own block; return what waits for each one's outcomes.
+
+        Every process takes a part of the images. Settings in whose midst one died are coded one by one from then on.
+        """
+        parts = [range(first, count, self._processes) for first in range(min(count, self._processes))]
+        limit = len(codecs) * self._time_limit
+        together = [
+            None
+            if self._to_be_alone.intersection(_variants(codecs))
+            else self._pool.schedule(limit, code_family, codecs, part, source, targets)
+            for part in parts
+        ]
+
+        def outcomes(number: int) -> list[FamilyOutcome]:
+            found: dict[int, FamilyOutcome] = {}
+            for part, future in zip(parts, together, strict=True):
+                try:
+                    if future is not None:
+                        found |= zip(part, [row[number] for row in future.result()], strict=True)
+                        continue
+                except (ProcessDied, TaskFailed):
+                    self._to_be_alone.update(_variants(codecs))
+                found |= zip(part, self._alone(codecs[number], part, source, targets[number]), strict=True)
+            return [found[place] for place in range(count)]
+
+        return [partial(outcomes, number) for number in range(len(codecs))]
+
+    def _alone(self, codec: Codec, part: Sequence[int], source: BlockName, target: BlockName) -> list[FamilyOutcome]:
+        def start(places: Sequence[int], *, fresh: bool) -> Future[list[FamilyOutcome]]:
+            chosen = [part[place] for place in places]
+            return self._pool.schedule(self._time_limit, code_alone, codec, chosen, source, target, fresh=fresh)
+
+        pending: Pending[Coded | Encoded] = Pending(start, [codec.variant] * len(part), self._deaths[codec.variant])
+        return pending.result()
+
+
+def _variants(codecs: Sequence[Codec]) -> list[str]:
+    return [codec.variant for codec in codecs]
 
 
 @dataclass

@@ -55,6 +55,14 @@ class Coded:
 
 
 @dataclass(frozen=True)
+class Encoded:
+    """One image × setting that is encoded, and that the worker is to decode."""
+
+    bitstream: bytes
+    encode_ms: float
+
+
+@dataclass(frozen=True)
 class Failure:
     """One image, or image × setting, that could not be done."""
 
@@ -92,7 +100,7 @@ def _load_one(dataset: Dataset, source: Source, preparation: Preparation, target
 
 def _unread(source: Source, error: BaseException) -> Failure:
     """What became of an image whose bytes could not be read or prepared."""
-    _raise_want_of_memory(error)
+    raise_want_of_memory(error)
     if isinstance(error, ImageError):
         return Failure(f"{source.path}: {message_of(error)}")
     if isinstance(error, OSError):
@@ -118,27 +126,28 @@ def _code_one(encoder: Codec, decoder: Codec, original: Image, target: Image) ->
         start = time.perf_counter()
         bitstream = encoder.encode(original)
         encode_ms = 1e3 * (time.perf_counter() - start)
-        if fault := _fault_of(encoder, bitstream):
+        if fault := fault_of(encoder, bitstream):
             return fault
         start = time.perf_counter()
         image = decoder.decode(bitstream)
         decode_ms = 1e3 * (time.perf_counter() - start)
     except BaseException as error:  # noqa: BLE001  # a plug-in may raise anything, and not all of it can be pickled
-        _raise_want_of_memory(error)
+        raise_want_of_memory(error)
         return Failure(f"{encoder.variant}: {describe(error)}")
-    return _keep(encoder, bitstream, image, target, encode_ms, decode_ms)
+    return keep(encoder, bitstream, image, target, encode_ms, decode_ms)
 
 
-def _fault_of(codec: Codec, bitstream: object) -> Failure | None:
-    """What is wrong with a bitstream; of a type derived from bytes, it could carry more than its bytes."""
+def fault_of(codec: Codec, bitstream: object) -> Failure | None:
+    """Return what is wrong with a bitstream; of a type derived from bytes, it could carry more than its bytes."""
     if type(bitstream) is not bytes or not bitstream:
         return Failure(f"{codec.variant}: encode returned {_spell(bitstream)} instead of bytes")
     return None
 
 
-def _keep(
+def keep(
     codec: Codec, bitstream: bytes, image: object, target: Image, encode_ms: float, decode_ms: float
 ) -> Coded | Failure:
+    """Put what was decoded in its place, if it is an image of the right size."""
     if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.shape != target.shape:
         wanted = "×".join(map(str, target.shape))
         return Failure(f"{codec.variant}: decode returned {_spell(image)} instead of a uint8 array of {wanted}")
@@ -156,49 +165,7 @@ def _spell(value: object) -> str:
     return "no bytes" if type(value) is bytes and not value else f"a {type(value).__name__}"
 
 
-def _raise_want_of_memory(error: BaseException) -> None:
+def raise_want_of_memory(error: BaseException) -> None:
     """End the task for a want of memory: what fills it may have leaked, and would be missing for the next image, too."""
     if is_want_of_memory(error):
         raise MemoryError from error
-
-
-def code_batch(codec: Codec, originals: Image, target: Image) -> list[Coded | Failure]:
-    """Code and decode N×H×W×3 images at once in the worker, for networks; the times are the batch's, shared equally.
-
-    A batch that fails, for want of memory or otherwise, is tried again image by image.
-    """
-    originals = originals[:]
-    originals.flags.writeable = False  # a codec that scribbles on its input must not change what the others are given
-    try:
-        return _code_together(codec, originals, target)
-    except KeyboardInterrupt:  # in the worker, it is the user's
-        raise
-    except BaseException as error:  # noqa: BLE001  # a plug-in may raise anything
-        failure = Failure(f"{codec.variant}: {describe(error)}", transient=is_want_of_memory(error))
-    if len(originals) == 1:
-        return [failure]
-    # Not in the handler: the exception would keep the tensors of the whole batch in memory.
-    return [code_batch(codec, originals[i : i + 1], target[i : i + 1])[0] for i in range(len(originals))]
-
-
-def _code_together(codec: Codec, originals: Image, target: Image) -> list[Coded | Failure]:
-    count = len(originals)
-    start = time.perf_counter()
-    bitstreams = list(codec.encode_batch(list(originals)))
-    encode_ms = 1e3 * (time.perf_counter() - start) / count
-    if len(bitstreams) != count:
-        return [Failure(f"{codec.variant}: encode_batch returned {len(bitstreams)} bitstreams for {count} images")] * count
-    faults = [_fault_of(codec, bitstream) for bitstream in bitstreams]
-    sound = [place for place, fault in enumerate(faults) if fault is None]
-    if not sound:
-        return [fault for fault in faults if fault is not None]
-    start = time.perf_counter()
-    images = list(codec.decode_batch([bitstreams[place] for place in sound]))
-    decode_ms = 1e3 * (time.perf_counter() - start) / len(sound)
-    if len(images) != len(sound):
-        return [Failure(f"{codec.variant}: decode_batch returned {len(images)} images for {len(sound)} bitstreams")] * count
-    kept = (
-        _keep(codec, bitstreams[place], image, target[place], encode_ms, decode_ms)
-        for place, image in zip(sound, images, strict=True)
-    )
-    return [fault or next(kept) for fault in faults]

@@ -90,7 +90,7 @@ class ThreadedEngine:
             self.done += len(scored)
 
         stream = self._stream.decode(images, {setting: self._codecs[setting] for setting in cells})
-        while (item := self._next(stream)) is not None:
+        while (item := self._next(stream, len(cells))) is not None:
             if isinstance(item, Unreadable):
                 rows += self._error_rows(item, cells)
                 self.done += len(item.images) * len(cells)
@@ -102,10 +102,10 @@ class ThreadedEngine:
             finish()
         return rows
 
-    def _next(self, stream: Iterator[Unreadable | Decoded]) -> Unreadable | Decoded | None:
+    def _next(self, stream: Iterator[Unreadable | Decoded], settings: int) -> Unreadable | Decoded | None:
         # A codec that runs in this process does so here. One that runs in a process has limits of its own, under which each
-        # image may be tried three times.
-        with self._watch.at_most(self._job.grace + 3 * self._job.batch_size * self._job.time_limit):
+        # image may be tried three times, and before that with all settings of its family.
+        with self._watch.at_most(self._job.grace + (3 + settings) * self._job.batch_size * self._job.time_limit):
             return next(stream, None)
 
     def _error_rows(self, item: Unreadable, cells: Lacking) -> list[Row]:

@@ -7,7 +7,7 @@ settings. Codec processes work ahead by a bounded number of batches × settings,
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -17,7 +17,9 @@ from vcmbench.datasets.prepare import Preparation
 from vcmbench.interfaces import Batch, Codec, Dataset
 from vcmbench.pipeline.blocks import Block, BlockPool
 from vcmbench.pipeline.codec_pool import CodecPool, Pending
-from vcmbench.pipeline.coding import Coded, Failure, Loaded, Source, code_batch
+from vcmbench.pipeline.coding import Coded, Failure, Loaded, Source
+from vcmbench.pipeline.family_coding import Outcome, shares_analysis
+from vcmbench.pipeline.worker_coding import code_batch, decode_encoded
 
 ManifestRow: TypeAlias = Mapping[str, Any]
 """An image's row of the manifest, and under `POSITION` its place in it."""
@@ -66,7 +68,7 @@ class _Coding:
     setting: str
     codec: Codec
     block: Block
-    pending: Pending[Coded] | None  # None for a codec that runs in the worker itself
+    outcomes: Callable[[], Sequence[Outcome]] | None  # waits for them; None for a codec that runs in the worker itself
     is_last: bool
 
 
@@ -110,9 +112,7 @@ class CodingStream:
                 yield unreadable
             if originals is None:
                 continue
-            last = list(codecs)[-1]
-            for setting, codec in codecs.items():
-                yield self._code(originals, setting, codec, is_last=setting == last)
+            yield from self._code(originals, codecs)
 
     def _load(self, images: Sequence[ManifestRow]) -> _Loading:
         block = self._blocks.take()
@@ -133,21 +133,42 @@ class CodingStream:
         batch = Batch(self._tensor(loading.block, len(read)), _boxes(loaded, self._device))
         return Originals([loading.images[place] for place in read], loaded, batch, loading.block), unreadable
 
-    def _code(self, originals: Originals, setting: str, codec: Codec, *, is_last: bool) -> _Coding:
-        target = self._blocks.take()
-        count = len(originals.images)
-        in_process = codec.runs_in == "process"
-        pending = self._pool.code(codec, count, originals.block.name, target.name) if in_process else None
-        return _Coding(originals, setting, codec, target, pending, is_last)
+    def _code(self, originals: Originals, codecs: Mapping[str, Codec]) -> Iterator[_Coding]:
+        """Start the settings in order; with the first of a family that shares its analysis, all of them."""
+        last = list(codecs)[-1]
+        started: dict[str, _Coding] = {}
+        for setting, codec in codecs.items():
+            if setting not in started:
+                family = {name: other for name, other in codecs.items() if _are_coded_together(codec, other)}
+                for coding in self._start_family(originals, family or {setting: codec}, last):
+                    started[coding.setting] = coding
+            yield started[setting]
+
+    def _start_family(self, originals: Originals, codecs: Mapping[str, Codec], last: str) -> Iterator[_Coding]:
+        targets = [self._blocks.take() for _ in codecs]
+        waiting = self._outcomes(list(codecs.values()), len(originals.images), originals.block, targets)
+        for (setting, codec), target, outcomes in zip(codecs.items(), targets, waiting, strict=True):
+            yield _Coding(originals, setting, codec, target, outcomes, is_last=setting == last)
+
+    def _outcomes(
+        self, codecs: Sequence[Codec], count: int, source: Block, targets: Sequence[Block]
+    ) -> Sequence[Callable[[], Sequence[Outcome]] | None]:
+        codec, target = codecs[0], targets[0]
+        if codec.runs_in == "worker":
+            return [None]
+        if codec.runs_in == "both" or shares_analysis(codec):
+            return self._pool.code_family(codecs, count, source.name, [target.name for target in targets])
+        return [self._pool.code(codec, count, source.name, target.name).result]
 
     def _finish(self, item: Unreadable | _Coding) -> Unreadable | Decoded:
         if isinstance(item, Unreadable):
             return item
         originals, count = item.originals.block.images, len(item.originals.images)
-        if item.pending is None:
-            outcomes = code_batch(item.codec, originals[:count], item.block.images[:count])
+        decoded = item.block.images[:count]
+        if item.outcomes is None:
+            outcomes = code_batch(item.codec, originals[:count], decoded)
         else:
-            outcomes = item.pending.result()
+            outcomes = decode_encoded(item.codec, item.outcomes(), decoded)
         for place, outcome in enumerate(outcomes):
             if isinstance(outcome, Failure):
                 item.block.images[place] = originals[place]
@@ -161,6 +182,10 @@ class CodingStream:
         """A copy of the block's first images on the device, so that the block can be used again."""
         pixels = torch.from_numpy(block.images[:count]).permute(0, 3, 1, 2)
         return pixels.clone(memory_format=torch.contiguous_format).to(self._device)
+
+
+def _are_coded_together(one: Codec, other: Codec) -> bool:
+    return type(one) is type(other) and "worker" not in {one.runs_in, other.runs_in} and shares_analysis(one)
 
 
 def _box(image: ManifestRow) -> tuple[float, float, float, float] | None:

@@ -45,7 +45,7 @@ class Edge(Codec):
         if self.points not in NUMBERS:
             raise ParameterError(f"edge: points must be one of {', '.join(map(str, NUMBERS))}, not {self.points}")
         self.is_neural = self.params["decoder"] == "neural"
-        self.runs_in = "worker" if self.is_neural else "process"
+        self.runs_in = "both" if self.is_neural else "process"
 
     def backend(self) -> str:
         """Name OpenCV and NumPy, by which edges and points are found, and what the network runs on."""
