@@ -1,43 +1,31 @@
-"""One row per codec setting, computed from a run's result files by DuckDB.
-
-Only the files that the index names, and of them only the shards that are complete, are read. A mean is taken over the
-column's *common support*: the images that have a value of the column for every compared setting, so that two settings are
-never compared on different images.
-"""
+"""One row per codec setting: what the images of a run's complete shards come to."""
 
 from __future__ import annotations
 
-import contextlib
-import glob
 import io
-import tempfile
+import os
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-import duckdb
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from vcmbench.feature_tables import feature_keys
-from vcmbench.interfaces import SetValue, UsageError
+from vcmbench.interfaces import SetValue
+from vcmbench.reports.grid import Grid, open_grid
+from vcmbench.reports.statistics import Floats, Resampling, Statistics, statistics
 from vcmbench.reports.stored_features import SetValues, set_values
-from vcmbench.results import SUMMARY, ColumnRecord, Index, RunDirectory, SettingRecord, complete_shards, row_schema
+from vcmbench.results import SUMMARY, ColumnRecord, Index, RunDirectory, SettingRecord, complete_shards
 
-_TIMES = ("encode_ms", "decode_ms")
-_CODING = ("bpp", "bytes", *_TIMES)
+CODING = ("bpp", "bytes", "encode_ms", "decode_ms")
 _FAILURES_SHOWN = 20
-_SQL_TYPES = {"float": "DOUBLE", "bool": "BOOLEAN"}
-_ROW_TYPES = {
-    "image": "VARCHAR",
-    "identity": "VARCHAR",
-    "setting": "VARCHAR",
-    "status": "VARCHAR",
-    "error": "VARCHAR",
-    "metric_errors": "MAP(VARCHAR, VARCHAR)",
-    **dict.fromkeys(_CODING, "DOUBLE"),
-}
+_AT_ONCE = 2
+"""Columns whose values are in memory side by side."""
 
 
 @dataclass(frozen=True)
@@ -55,14 +43,18 @@ class Summary:
 
     `table` has one row per setting of the index, in its order: setting, family, curve, variant, rate_parameter, rate;
     images (rows), errors (rows with status "error"), common (images in the common support of the coding);
-    bpp_mean, bytes_mean, encode_ms_mean and _median, decode_ms_mean and _median; and for every metric column X that is not
-    a string X_mean (a flag's share of true), X_std (sample standard deviation), X_n (images in its common support) and
-    X_coverage (rows with a value / images). A value that is not finite counts as missing. For a column X of a set metric,
-    X_mean is its value, X_std its error where one is known, X_n the number of images, and X_coverage null.
+    bpp, bytes, encode_ms and decode_ms, each with _mean, _median, _low and _high; and for every metric column X that is not
+    a string X_mean (a flag's share of true), X_low and X_high (its 95 % bootstrap interval over identities, null for fewer
+    than 20), X_std (sample standard deviation), X_p5, X_median and X_p95, X_n (images in its common support) and X_coverage
+    (rows with a value / images). A value that is not finite counts as missing. For a column X of a set metric, X_mean is
+    its value, X_std its error where one is known, X_n the number of images, and the others are null.
     `failures` lists the most frequent reasons, and `notes` what a reader of the means must know, as sentences.
     """
 
     table: pa.Table
+    replicates: Mapping[str, Floats]
+    """Of bpp and metric columns: D×S means of the bootstrap's draws, which are the same images for all columns; absent
+    where there is no interval."""
     failures: tuple[Failure, ...]
     notes: tuple[str, ...]
     images: int
@@ -76,45 +68,26 @@ class Summary:
         return pc.max(self.table["common"]).as_py() or 0
 
 
-@dataclass(frozen=True)
-class _Statistics:
-    """One column of one setting; all but `valid` refer to the column's common support."""
-
-    valid: int | None
-    n: int
-    mean: float | None
-    std: float | None
-    median: float | None
-
-
-_NO_VALUES = _Statistics(valid=0, n=0, mean=None, std=None, median=None)
-
-_ByColumn = dict[str, dict[str, _Statistics]]
-"""Column → setting → statistics; a setting without any value of the column is absent."""
-
-
 def summarise(run: RunDirectory, index: Index) -> Summary:
     """Summarise the complete shards of a run; result files that cannot be read raise `UsageError`.
 
     A setting without any value of a column would empty the column's common support, so it is left out of it, and `notes`
     says so.
     """
-    shards = complete_shards(index)
-    files = [index.shards[shard].file for shard in shards]
-    with _rows(run, index, files) as connection:
-        rows, errors, identities = _counts(connection)
-        statistics = {column: _statistics(connection, column) for column in (*_CODING, *numeric_columns(index))}
-        failures = _failures(connection, [*index.columns, *(feature_keys(name)[0] for name in index.features)])
-    sets = set_values(run, index, shards)
-    statistics |= {column: _of_sets(values) for column, values in sets.items()}
-    records = [_record(setting, rows, errors, statistics) for setting in index.settings]
+    columns = [*CODING, *numeric_columns(index)]
+    with open_grid(run, index) as grid, ThreadPoolExecutor(min(_AT_ONCE, os.cpu_count() or 1)) as threads:
+        resampling = Resampling.of(grid.clusters)
+        found = threads.map(lambda column: statistics(grid.values(column), resampling), columns)
+        by_column = dict(zip(columns, found, strict=True))
+    sets = set_values(run, index, complete_shards(index))
     return Summary(
-        table=pa.Table.from_pylist(records, schema=_schema(list(reported_columns(index)))),
-        failures=failures,
-        notes=(*_notes(index, rows, statistics), *_notes_of_sets(index, sets)),
-        images=max(rows.values(), default=0),
-        identities=identities,
-        complete_shards=len(shards),
+        table=_table(index, grid, by_column, sets),
+        replicates={name: each.replicates for name, each in by_column.items() if each.replicates is not None},
+        failures=_failures(grid, [*index.columns, *(feature_keys(name)[0] for name in index.features)]),
+        notes=(*_notes(index, grid, by_column, sets), *_notes_of_sets(index, sets)),
+        images=int(grid.rows.max(initial=0)),
+        identities=grid.identities,
+        complete_shards=len(grid.files),
         total_shards=len(run.shard_sizes()),
     )
 
@@ -128,7 +101,7 @@ def store(run: RunDirectory, summary: Summary) -> None:
 
 def numeric_columns(index: Index) -> dict[str, ColumnRecord]:
     """The metric columns that have a mean: numbers and flags."""
-    return {name: column for name, column in index.columns.items() if column.dtype in _SQL_TYPES}
+    return {name: column for name, column in index.columns.items() if column.dtype in {"float", "bool"}}
 
 
 def reported_columns(index: Index) -> dict[str, ColumnRecord]:
@@ -142,157 +115,53 @@ def reported_columns(index: Index) -> dict[str, ColumnRecord]:
     }
 
 
-# ------------------------------------------------------------------------------------------------------- the rows
-
-
-@contextlib.contextmanager
-def _rows(run: RunDirectory, index: Index, files: Sequence[str]) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Open a connection that knows `rows`: what the files hold of the index's settings."""
-    with tempfile.TemporaryDirectory() as spill, duckdb.connect(config=_configuration(spill)) as connection:
-        try:
-            _define_rows(connection, run, index, files)
-            yield connection
-        except duckdb.Error as error:
-            problem = str(error).splitlines()[0]
-            remedy = "if a file is damaged, delete it; running the job again computes what is missing"
-            raise UsageError(f"the results of {run.url} cannot be read: {problem}; {remedy}") from error
-
-
-def _configuration(spill: str) -> dict[str, str | bool | int | float | list[str]]:
-    return {
-        "temp_directory": spill,
-        "preserve_insertion_order": False,
-        "autoinstall_known_extensions": False,  # reports are made offline
-        "autoload_known_extensions": False,
-    }
-
-
-def _define_rows(connection: duckdb.DuckDBPyConnection, run: RunDirectory, index: Index, files: Sequence[str]) -> None:
-    if not files:
-        connection.register("rows", row_schema(index.columns).empty_table())
-        return
-    paths = [run.path(file) for file in files]
-    if not run.is_local:
-        connection.register_filesystem(run.filesystem)
-        paths = [glob.escape(run.filesystem.unstrip_protocol(path)) for path in paths]
-    connection.execute("SET VARIABLE files = $files", {"files": paths})
-    connection.execute("SET VARIABLE settings = $keys", {"keys": [setting.key for setting in index.settings]})
-    # A remote file is fetched once, into a table that may spill to disk; a local one is read where it lies.
-    kind = "VIEW" if run.is_local else "TABLE"
-    connection.execute(
-        f"CREATE TEMPORARY {kind} rows AS SELECT * FROM "  # noqa: S608  # the schema's names are quoted
-        f"read_parquet(getvariable('files'), schema = {_file_schema(index)}) WHERE setting IN getvariable('settings')"
-    )
-
-
-def _file_schema(index: Index) -> str:
-    """The columns that reports read, for DuckDB: shards of different ages may order them differently and hold others."""
-    types = {**_ROW_TYPES, **{name: _SQL_TYPES[column.dtype] for name, column in numeric_columns(index).items()}}
-    entries = [
-        f"{_text(name)}: {{name: {_text(name)}, type: '{kind}', default_value: NULL}}" for name, kind in types.items()
-    ]
-    return f"MAP {{{', '.join(entries)}}}"
-
-
-def _text(value: str) -> str:
-    return "'" + value.replace("'", "''") + "'"
-
-
-def _name(column: str) -> str:
-    return '"' + column.replace('"', '""') + '"'
-
-
-# -------------------------------------------------------------------------------------------------------- queries
-
-
-def _counts(connection: duckdb.DuckDBPyConnection) -> tuple[dict[str, int], dict[str, int], int]:
-    """Setting → rows, setting → error rows, and the number of identities."""
-    found = connection.execute("SELECT setting, count(*), count(*) FILTER (status = 'error') FROM rows GROUP BY setting")
-    counts = found.fetchall()
-    identities = connection.execute("SELECT count(DISTINCT identity) FROM rows").fetchall()[0][0]
-    return {setting: rows for setting, rows, _ in counts}, {setting: errors for setting, _, errors in counts}, identities
-
-
-def _statistics(connection: duckdb.DuckDBPyConnection, column: str) -> dict[str, _Statistics]:
-    """Setting → the column's statistics; the median, which needs every value in memory, of coding times alone."""
-    value = f"{_name(column)}::DOUBLE"
-    median = "median(value) FILTER (shared)" if column in _TIMES else "NULL"
-    found = connection.execute(f"""
-        WITH valid AS NOT MATERIALIZED (
-            SELECT image, setting, {value} AS value FROM rows WHERE status = 'ok' AND isfinite({value})
-        ), common AS (
-            SELECT image FROM valid GROUP BY image HAVING count(*) = (SELECT count(DISTINCT setting) FROM valid)
-        )
-        SELECT setting, count(*), count(*) FILTER (shared),
-               favg(value) FILTER (shared), stddev_samp(value) FILTER (shared), {median}
-        FROM (SELECT setting, value, image IN (SELECT image FROM common) AS shared FROM valid)
-        GROUP BY setting
-    """)  # noqa: S608  # the column's name is quoted
-    return {setting: _Statistics(*values) for setting, *values in found.fetchall()}
-
-
-def _failures(connection: duckdb.DuckDBPyConnection, columns: Sequence[str]) -> tuple[Failure, ...]:
-    """The most frequent reasons of missing rows and values, the most frequent first."""
-    found = connection.execute(
-        """
-        SELECT NULL AS failed, coalesce(error, 'no reason was stored') AS reason, count(*) AS number
-        FROM rows WHERE status = 'error' GROUP BY reason
-        UNION ALL
-        SELECT entry.key, entry.value, count(*)
-        FROM (SELECT unnest(map_entries(metric_errors)) AS entry FROM rows WHERE status = 'ok')
-        WHERE entry.key IN (SELECT unnest($columns::VARCHAR[])) GROUP BY ALL
-        ORDER BY number DESC, failed NULLS FIRST, reason LIMIT $limit
-        """,
-        {"columns": list(columns), "limit": _FAILURES_SHOWN},
-    )
-    return tuple(Failure(*row) for row in found.fetchall())
-
-
 # -------------------------------------------------------------------------------------------------------- the table
 
 
-def _schema(columns: Sequence[str]) -> pa.Schema:
-    words = ("setting", "family", "curve", "variant", "rate_parameter")
-    coding = ("bpp_mean", "bytes_mean", "encode_ms_mean", "encode_ms_median", "decode_ms_mean", "decode_ms_median")
-    fields = [
-        *((word, pa.string()) for word in words),
-        ("rate", pa.float64()),
-        *((count, pa.int64()) for count in ("images", "errors", "common")),
-        *((value, pa.float64()) for value in coding),
-    ]
-    for column in columns:
-        fields += [
-            (f"{column}_mean", pa.float64()),
-            (f"{column}_std", pa.float64()),
-            (f"{column}_n", pa.int64()),
-            (f"{column}_coverage", pa.float64()),
-        ]
-    return pa.schema(fields)
-
-
-def _record(
-    setting: SettingRecord, rows: dict[str, int], errors: dict[str, int], statistics: _ByColumn
-) -> dict[str, str | float | None]:
-    images = rows.get(setting.key, 0)
-    found = {column: by_setting.get(setting.key, _NO_VALUES) for column, by_setting in statistics.items()}
-    record: dict[str, str | float | None] = {
-        "setting": setting.key,
-        "family": setting.family,
-        "curve": setting.curve,
-        "variant": setting.variant,
-        "rate_parameter": setting.rate_parameter,
-        "rate": _rate(setting),
-        "images": images,
-        "errors": errors.get(setting.key, 0),
-        "common": found["bpp"].n,
+def _table(index: Index, grid: Grid, by_column: Mapping[str, Statistics], sets: SetValues) -> pa.Table:
+    settings = index.settings
+    words = ("family", "curve", "variant", "rate_parameter")
+    columns = {
+        "setting": pa.array([setting.key for setting in settings], pa.string()),
+        **{word: pa.array([getattr(setting, word) for setting in settings], pa.string()) for word in words},
+        "rate": pa.array([_rate(setting) for setting in settings], pa.float64()),
+        "images": pa.array(grid.rows),
+        "errors": pa.array(grid.errors),
+        "common": _counts(by_column["bpp"]),
     }
-    for column, values in found.items():
-        record[f"{column}_mean"] = values.mean
-        record[f"{column}_median"] = values.median
-        record[f"{column}_std"] = values.std
-        record[f"{column}_n"] = values.n
-        record[f"{column}_coverage"] = None if values.valid is None or not images else values.valid / images
-    return record
+    for name in CODING:
+        shown = _statistics_columns(by_column[name], grid)
+        columns |= {f"{name}_{statistic}": shown[statistic] for statistic in ("mean", "median", "low", "high")}
+    for name in reported_columns(index):
+        shown = _set_columns(sets[name], index) if name in sets else _statistics_columns(by_column[name], grid)
+        columns |= {f"{name}_{statistic}": values for statistic, values in shown.items()}
+    return pa.table(columns)
+
+
+def _statistics_columns(found: Statistics, grid: Grid) -> dict[str, pa.Array]:
+    low, high = found.interval.T
+    p5, median, p95 = found.percentiles.T
+    coverage = np.divide(found.valid, grid.rows, where=grid.rows > 0, out=np.full(len(grid.rows), np.nan))
+    numbers = {"mean": found.mean, "low": low, "high": high, "std": found.std, "p5": p5, "median": median, "p95": p95}
+    return {**_nullable(numbers), "n": _counts(found), **_nullable({"coverage": coverage})}
+
+
+def _counts(found: Statistics) -> pa.Array:
+    return pa.array(np.where(found.compared, found.n, 0))
+
+
+def _nullable(numbers: Mapping[str, Floats]) -> dict[str, pa.Array]:
+    return {name: pa.array(values, pa.float64(), from_pandas=True) for name, values in numbers.items()}
+
+
+def _set_columns(values: Mapping[str, SetValue], index: Index) -> dict[str, pa.Array]:
+    found = [values.get(setting.key) for setting in index.settings]
+    return {
+        "mean": pa.array([each and each.value for each in found], pa.float64()),
+        "std": pa.array([each and each.error for each in found], pa.float64()),
+        "n": pa.array([each.n if each else 0 for each in found], pa.int64()),
+        **{name: pa.nulls(len(found), pa.float64()) for name in ("low", "high", "p5", "median", "p95", "coverage")},
+    }
 
 
 def _rate(setting: SettingRecord) -> float | None:
@@ -300,33 +169,48 @@ def _rate(setting: SettingRecord) -> float | None:
     return None if value is None or isinstance(value, str) else float(value)
 
 
-# -------------------------------------------------------------------------------------------------------- the notes
+# ------------------------------------------------------------------------------------------- failures and notes
 
 
-def _notes(index: Index, rows: dict[str, int], statistics: _ByColumn) -> Iterator[str]:
-    if not rows:
+def _failures(grid: Grid, columns: Collection[str]) -> tuple[Failure, ...]:
+    """The most frequent reasons of missing rows and values, the most frequent first."""
+    asked = [(number, column, reason) for (column, reason), number in grid.reasons.items() if column in {None, *columns}]
+    asked.sort(key=lambda each: (-each[0], each[1] or "", each[2]))
+    return tuple(Failure(column, reason, number) for number, column, reason in asked[:_FAILURES_SHOWN])
+
+
+def _notes(index: Index, grid: Grid, by_column: Mapping[str, Statistics], sets: SetValues) -> Iterator[str]:
+    if not grid.rows.any():
         return
-    variants = {setting.key: setting.variant for setting in index.settings}
-    coded = statistics["bpp"]
-    if failed := [variant for key, variant in variants.items() if key not in coded]:
-        yield f"No image could be coded with {_listed(failed)}: left out of the common support."
-    if coded and not any(values.n for values in coded.values()):
+    variants = [setting.variant for setting in index.settings]
+    coded = by_column["bpp"].compared
+    if not coded.all():
+        yield f"No image could be coded with {_listed(_chosen(variants, ~coded))}: left out of the common support."
+    if coded.any() and not by_column["bpp"].n:
         yield "No image was coded with every other setting, so the common support is empty."
-    for column, record in reported_columns(index).items():
-        scored = statistics.get(column, {})
-        if coded and not scored:
-            yield f"{record.title}: no image has a value."
-        elif unscored := [variants[key] for key in variants if key in coded and key not in scored]:
-            yield f"{record.title}: no image has a value with {_listed(unscored)}, left out of this column's common support."
-        if scored and not any(values.n for values in scored.values()):
-            yield f"{record.title}: no image has a value with every compared setting, so its means are empty."
+    for name, column in reported_columns(index).items():
+        n, scored = _support(index, by_column, sets, name)
+        if coded.any() and not scored.any():
+            yield f"{column.title}: no image has a value."
+        elif (coded & ~scored).any():
+            without = _listed(_chosen(variants, coded & ~scored))
+            yield f"{column.title}: no image has a value with {without}, left out of this column's common support."
+        if scored.any() and not n:
+            yield f"{column.title}: no image has a value with every compared setting, so its means are empty."
 
 
-def _of_sets(values: Mapping[str, SetValue]) -> dict[str, _Statistics]:
-    return {
-        setting: _Statistics(valid=None, n=found.n, mean=found.value, std=found.error, median=None)
-        for setting, found in values.items()
-    }
+def _support(
+    index: Index, by_column: Mapping[str, Statistics], sets: SetValues, name: str
+) -> tuple[int, npt.NDArray[np.bool_]]:
+    """How many images a column's values are over, and which settings have any."""
+    if name not in sets:
+        return by_column[name].n, by_column[name].compared
+    values = sets[name]
+    return max((value.n for value in values.values()), default=0), np.array([s.key in values for s in index.settings])
+
+
+def _chosen(variants: Sequence[str], flags: npt.NDArray[np.bool_]) -> list[str]:
+    return [variant for variant, flag in zip(variants, flags, strict=True) if flag]
 
 
 def _notes_of_sets(index: Index, sets: SetValues) -> Iterator[str]:
