@@ -98,15 +98,17 @@ def write_run(
     images: int = 24,
     shard_size: int = 8,
     missing_shards: Sequence[int] = (),
+    people: int | None = 5,
     notice: str = "",
     alter: Callable[[Row], None] | None = None,
 ) -> tuple[RunDirectory, Index]:
     """Write a run whose rows are seeded random numbers, each passed through `alter`, and return it with its index.
 
-    Rows of `hidden` settings are stored without being asked for; `missing_shards` are still to be computed.
+    Rows of `hidden` settings are stored without being asked for; `missing_shards` are still to be computed. Images are of
+    so many people, or each of another one.
     """
     run = RunDirectory(url)
-    run.write_manifest(_manifest(images), shard_size)
+    run.write_manifest(_manifest(images, people or images), shard_size)
     index = Index(name="synthetic", notice=notice, settings=tuple(settings), metrics=tuple(metrics))
     stored = (*settings, *hidden)
     cells = index.model_copy(update={"settings": stored}).wanted
@@ -143,9 +145,9 @@ def fail(row: Row, reason: str) -> None:
     row.update(status="error", error=reason, metric_errors=[])
 
 
-def _manifest(images: int) -> Iterator[pa.RecordBatch]:
+def _manifest(images: int, people: int) -> Iterator[pa.RecordBatch]:
     names = [f"image-{number:03d}" for number in range(images)]
-    yield pa.RecordBatch.from_pydict({"image": names, "identity": [f"person-{number % 5}" for number in range(images)]})
+    yield pa.RecordBatch.from_pydict({"image": names, "identity": [f"person-{number % people}" for number in range(images)]})
 
 
 def _names(manifest: pa.Table) -> tuple[list[str], list[str]]:

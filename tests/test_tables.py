@@ -5,13 +5,16 @@ from __future__ import annotations
 import csv
 import io
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from synthetic_run import METRICS, PSNR, Row, fail, setting, twelve_settings, write_run
 
 from vcmbench.reports.summary import Summary, summarise
-from vcmbench.reports.tables import as_csv, as_markdown, as_text, rate_performance
+from vcmbench.reports.table_files import as_csv, as_latex, as_markdown
+from vcmbench.reports.table_text import as_text
+from vcmbench.reports.tables import rate_performance
 from vcmbench.results import ColumnRecord, Index
 
 TITLES = [
@@ -49,10 +52,13 @@ def _fail_fewest_points(row: Row) -> None:
 
 
 def markdown_rows(text: str) -> list[list[str]]:
-    """The cells of a Markdown table, unescaped."""
+    """The cells of a Markdown table, unescaped and without emphasis."""
     lines = [line for line in text.splitlines() if line.startswith("|")]
     return [
-        [re.sub(r"\\(.)", r"\1", cell.strip()) for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+        [
+            re.sub(r"\\(.)", r"\1", cell.strip().removeprefix("**").removesuffix("**"))
+            for cell in re.split(r"(?<!\\)\|", line)[1:-1]
+        ]
         for line in lines
         if not line.startswith("| :--")
     ]
@@ -92,12 +98,56 @@ def test_csv_has_full_precision(summarised: tuple[Index, Summary]) -> None:
         assert int(row["n"]) == expected["common"]
 
 
+def test_the_best_of_each_column_is_bold(tmp_path: Path) -> None:
+    """The best mean is bold in every form, with a setting that is better on some identities and worse on others."""
+    gains = {"jpeg quality=4": 0, "jpeg quality=10": 2, "jpeg quality=20": 2, "jpeg quality=40": 1}
+
+    def alter(row: Row) -> None:
+        sways = row["variant"] == "jpeg quality=20"
+        row["psnr_rgb"] = 30 + gains[row["variant"]] + sways * (-1) ** int(row["image"][-1]) * 0.3 - sways * 0.01
+
+    settings = [setting("jpeg", "quality", quality) for quality in (4, 10, 20, 40)]
+    run, index = write_run(str(tmp_path), settings, alter=alter, people=None)
+    summary = summarise(run, index)
+    assert _bold(index, summary) == {"jpeg quality=10", "jpeg quality=20"}
+    assert as_markdown(index, summary).count("**32.00**") == 1
+    assert as_latex(index, summary).count(r"\textbf{31.99}") == 1
+    without_intervals = replace(summary, replicates={})
+    assert _bold(index, without_intervals) == {"jpeg quality=10"}
+
+
+def _bold(index: Index, summary: Summary) -> set[str]:
+    """The settings whose PSNR is bold."""
+    return {row.variant for row in rate_performance(index, summary).rows if row.best[1]}
+
+
+def test_nothing_is_best_among_one_setting_or_without_a_direction(tmp_path: Path) -> None:
+    """A single setting is not bold, nor are rates, numbers of images and columns in which neither way is better."""
+    run, index = write_run(str(tmp_path), twelve_settings())
+    table = rate_performance(index, summarise(run, index))
+    plain = {column.name for place, column in enumerate(table.columns) if not any(row.best[place] for row in table.rows)}
+    assert plain == {"bpp", "memorability", "n"}
+    alone = index.model_copy(update={"settings": index.settings[:1]})
+    assert not any(any(row.best) for row in rate_performance(alone, summarise(run, alone)).rows)
+
+
+def test_latex_has_the_numbers_of_markdown(summarised: tuple[Index, Summary]) -> None:
+    """Rows are separated by curve, arrows are commands, and every number is that of the Markdown table."""
+    latex = as_latex(*summarised)
+    assert latex.count(r"\midrule") == 4
+    assert r"PSNR RGB (dB)~$\Uparrow$" in latex
+    body = [line.removesuffix(r" \\") for line in latex.splitlines() if line.endswith(r"\\")][1:]
+    rows = [[re.sub(r"\\textbf\{(.*)\}", r"\1", cell).replace("--", "–") for cell in line.split(" & ")] for line in body]
+    assert rows == markdown_rows(as_markdown(*summarised))[1:]
+
+
 def test_the_caption_says_what_the_numbers_are(summarised: tuple[Index, Summary]) -> None:
     """Notice, shards, images, identities, smaller supports, errors and notes are stated in every form for people."""
     caption = (
         "Two people, not a benchmark.",
         "Partial run: 2 of 3 shards complete.",
         "Means are over the images that every compared setting coded: 16 of 16 (identities: 5).",
+        "Bold: the best mean of a column, and those whose difference from it is 0 within the paired 95 % interval.",
         "Means over fewer images, because a setting lacks a value on the others: Landmark NME 15.",
         "Error rows: 16 of 192.",
         "No image could be coded with edge points=0: left out of the common support.",
@@ -109,9 +159,9 @@ def test_the_caption_says_what_the_numbers_are(summarised: tuple[Index, Summary]
 
 
 def test_a_complete_run_without_faults_has_a_short_caption(tmp_path: Path) -> None:
-    """Where there is nothing to warn of, only the images are stated."""
+    """Where there is nothing to warn of, only the images and the meaning of bold are stated."""
     run, index = write_run(str(tmp_path), twelve_settings())
-    assert len(rate_performance(index, summarise(run, index)).caption) == 1
+    assert len(rate_performance(index, summarise(run, index)).caption) == 2
 
 
 @pytest.mark.parametrize("width", [60, 80, 120])
@@ -147,7 +197,8 @@ def test_names_cannot_break_a_table_or_steer_a_terminal(tmp_path: Path) -> None:
     markdown = as_markdown(index, summary)
     assert markdown_rows(markdown)[1][0] == printable
     assert {len(row) for row in markdown_rows(markdown)} == {10}
-    assert not re.search(r"(?<!\\)[<`*_\[]", markdown)
+    assert not re.search(r"(?<!\\)[<`*_\[]", re.sub(r"\*\*([\d.]+)\*\*", r"\1", markdown))
+    assert {line.count(" & ") for line in as_latex(index, summary).splitlines() if line.endswith(r"\\")} == {9}
     assert {character for character in as_text(index, summary) if not character.isprintable()} <= {
         "\n",
         "\N{NO-BREAK SPACE}",

@@ -181,7 +181,7 @@ def _compute(run: Run, works: list[ShardWork], address: str, workers: int | None
 
 def _conclude(directory: RunDirectory, *, log_to_mlflow: bool) -> int:
     from vcmbench.reports.page import write_report
-    from vcmbench.reports.tables import as_text
+    from vcmbench.reports.table_text import as_text
 
     index = directory.read_index()
     if index is None:

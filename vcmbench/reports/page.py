@@ -8,20 +8,22 @@ from typing import Any
 import jinja2
 
 from vcmbench.reports.summary import Summary, numeric_columns, reported_columns, store, summarise
-from vcmbench.reports.tables import as_csv, as_markdown, by_curve, column_titles, rate_performance, spell
+from vcmbench.reports.table_files import as_csv, as_latex, as_markdown
+from vcmbench.reports.tables import by_curve, column_titles, rate_performance, spell
 from vcmbench.results import Index, RunDirectory
 
 _KINDS = {"human": "Human vision", "machine": "Machine vision"}
 
 
 def write_report(run: RunDirectory, index: Index) -> Summary:
-    """Write `summary.parquet`, `report/index.html`, `report/table1.md` and `report/table1.csv`, and return the summary.
+    """Write `summary.parquet` and in `report/` index.html, table1.md, table1.tex and table1.csv; return the summary.
 
     Result files that cannot be read raise `UsageError`.
     """
     summary = summarise(run, index)
     store(run, summary)
     run.write("report/table1.md", as_markdown(index, summary).encode())
+    run.write("report/table1.tex", as_latex(index, summary).encode())
     run.write("report/table1.csv", as_csv(index, summary).encode())
     run.write("report/index.html", render(index, summary, run.read_provenance()).encode())
     return summary

@@ -1,28 +1,22 @@
-"""The rate–performance table: settings down, mean rate and metrics across, as Markdown, CSV and plain text."""
+"""The rate–performance table: settings down, mean rate and metrics across."""
 
 from __future__ import annotations
 
-import csv
-import io
-import itertools
 import math
 import re
-import textwrap
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pyarrow.compute as pc
 
 from vcmbench.reports.summary import Summary, numeric_columns, reported_columns
 from vcmbench.results import ColumnRecord, Index
 
+_LEAST_LEAD = 2.5
+"""The percentile of the best setting's lead over another that must be above 0."""
 _ARROWS = {"higher": "\N{NO-BREAK SPACE}⇑", "lower": "\N{NO-BREAK SPACE}⇓", None: ""}
-_TEXT_NAME, _TEXT_TITLE = 40, 10
-"""The width in characters at which a setting's name, and a column's title, goes on in the next line of plain text."""
-
-TextCell = Sequence[str]
-"""The lines of one cell of plain text."""
 
 
 @dataclass(frozen=True)
@@ -37,11 +31,12 @@ class TableColumn:
 
 @dataclass(frozen=True)
 class TableRow:
-    """One setting, with a value for each column."""
+    """One setting, with a value for each column, and whether it is the best there or as good as it."""
 
     curve: str
     variant: str
     values: tuple[float | None, ...]
+    best: tuple[bool, ...]
 
 
 @dataclass(frozen=True)
@@ -67,8 +62,41 @@ def rate_performance(index: Index, summary: Summary) -> Table:
         )
     ]
     columns = (TableColumn("bpp", "bpp_mean", "bpp", 3), *metrics, TableColumn("n", "common", "n", 0))
-    rows = (TableRow(row["curve"], row["variant"], tuple(row[column.source] for column in columns)) for row in records)
-    return Table(columns, tuple(rows), tuple(_caption(index, summary)))
+    best = [best_settings(index, summary, column.name) for column in columns]
+    rows = tuple(
+        TableRow(
+            row["curve"],
+            row["variant"],
+            tuple(row[column.source] for column in columns),
+            tuple(row["setting"] in settings for settings in best),
+        )
+        for row in records
+    )
+    return Table(columns, rows, tuple(_caption(index, summary, is_bold=any(best))))
+
+
+def best_settings(index: Index, summary: Summary, name: str) -> frozenset[str]:
+    """The keys of the settings with a column's best mean, and of those that are not surely worse.
+
+    One is surely worse where the interval of its difference from the best, on the same draws of identities, leaves out 0;
+    without intervals, wherever its mean is worse. None is best in a column without a better direction, or with fewer than
+    two means.
+    """
+    column = reported_columns(index).get(name)
+    if column is None or column.better is None:
+        return frozenset()
+    sign = 1 if column.better == "higher" else -1
+    means = sign * np.array(summary.table[f"{name}_mean"].to_pylist(), np.float64)
+    if np.isfinite(means).sum() < 2:
+        return frozenset()
+    best = int(np.nanargmax(means))
+    as_good = means == means[best]
+    if name in summary.replicates:
+        replicates = sign * summary.replicates[name]
+        with_value = np.isfinite(means)
+        lead = np.nanpercentile(replicates[:, [best]] - replicates[:, with_value], _LEAST_LEAD, axis=0)
+        as_good[with_value] |= lead <= 0
+    return frozenset(key for key, flag in zip(summary.table["setting"].to_pylist(), as_good, strict=True) if flag)
 
 
 def by_curve(summary: Summary) -> list[dict[str, Any]]:
@@ -111,13 +139,15 @@ def _digits(column: ColumnRecord, means: Sequence[float | None]) -> int:
     return max(0, 4 - math.ceil(math.log10(largest))) if largest else 4
 
 
-def _caption(index: Index, summary: Summary) -> Iterator[str]:
+def _caption(index: Index, summary: Summary, *, is_bold: bool) -> Iterator[str]:
     if index.notice:
         yield f"{index.notice[:1].upper()}{index.notice[1:]}."
     if summary.complete_shards < summary.total_shards:
         yield f"Partial run: {summary.complete_shards} of {summary.total_shards} shards complete."
     identities = f" (identities: {summary.identities})" if summary.identities else ""
     yield f"Means are over the images that every compared setting coded: {summary.common} of {summary.images}{identities}."
+    if is_bold:
+        yield "Bold: the best mean of a column, and those whose difference from it is 0 within the paired 95 % interval."
     if fewer := [f"{column.title} {n}" for column, n in _smaller_supports(index, summary)]:
         yield f"Means over fewer images, because a setting lacks a value on the others: {', '.join(fewer)}."
     if errors := pc.sum(summary.table["errors"]).as_py():
@@ -133,90 +163,6 @@ def _smaller_supports(index: Index, summary: Summary) -> Iterator[tuple[ColumnRe
             yield column, images
 
 
-# ------------------------------------------------------------------------------------------------------- Markdown
-
-
-def as_markdown(index: Index, summary: Summary) -> str:
-    """The rate–performance table in GitHub's Markdown, with its caption as a list."""
-    table = rate_performance(index, summary)
-    titles = ["Setting", *(column.title for column in table.columns)]
-    lines = [
-        _markdown_row(map(_markdown, titles)),
-        _markdown_row([":--", *("--:" for _ in table.columns)]),
-        *(_markdown_row([_markdown(row.variant), *table.spell(row)]) for row in table.rows),
-        "",
-        *(f"- {_markdown(sentence)}" for sentence in table.caption),
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def _markdown_row(cells: Iterable[str]) -> str:
-    return f"| {' | '.join(cells)} |"
-
-
-def _markdown(text: str) -> str:
-    return re.sub(r"([\\`*_\[\]<>|~$&])", r"\\\1", _printable(text))
-
-
-# ------------------------------------------------------------------------------------------------------------ CSV
-
-
-def as_csv(index: Index, summary: Summary) -> str:
-    """The rate–performance table as CSV: metric columns by name, numbers in full precision, nothing where there is none."""
-    table = rate_performance(index, summary)
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["curve", "setting", *(column.name for column in table.columns)])
-    writer.writerows([row.curve, row.variant, *row.values] for row in table.rows)
-    return text.getvalue()
-
-
-# ----------------------------------------------------------------------------------------------------- plain text
-
-
-def as_text(index: Index, summary: Summary, width: int = 120) -> str:
-    """The rate–performance table for a terminal of that many characters; columns that do not fit go on below."""
-    table = rate_performance(index, summary)
-    names: list[TextCell] = [["Setting"], *(textwrap.wrap(_printable(row.variant), _TEXT_NAME) for row in table.rows)]
-    columns = [_text_column(table, position) for position in range(len(table.columns))]
-    lines = itertools.chain.from_iterable(
-        [*_text_lines(names, block), ""] for block in _blocks(columns, width - _width(names))
-    )
-    caption = itertools.chain.from_iterable(textwrap.wrap(_printable(sentence), width) for sentence in table.caption)
-    return "\n".join([*lines, *caption])
-
-
-def _text_column(table: Table, position: int) -> list[TextCell]:
-    column = table.columns[position]
-    title = textwrap.wrap(_printable(column.title), _TEXT_TITLE, break_long_words=False)
-    return [title, *([spell(row.values[position], column.digits)] for row in table.rows)]
-
-
-def _width(cells: Sequence[TextCell]) -> int:
-    return max(len(line) for cell in cells for line in cell)
-
-
-def _blocks(columns: Sequence[list[TextCell]], width: int) -> Iterator[list[list[TextCell]]]:
-    """As many columns as fit into the width, again and again."""
-    block: list[list[TextCell]] = []
-    for column in columns:
-        if block and sum(2 + _width(each) for each in [*block, column]) > width:
-            yield block
-            block = []
-        block.append(column)
-    yield block
-
-
-def _text_lines(names: list[TextCell], columns: Sequence[list[TextCell]]) -> Iterator[str]:
-    widths = [_width(column) for column in columns]
-    for number, (name, *cells) in enumerate(zip(names, *columns, strict=True)):
-        for label, *pieces in itertools.zip_longest(name, *cells, fillvalue=""):
-            numbers = "".join(f"  {piece:>{width}}" for piece, width in zip(pieces, widths, strict=True))
-            yield f"{label:<{_width(names)}}{numbers}".rstrip()
-        if number == 0:
-            yield "─" * (_width(names) + sum(2 + width for width in widths))
-
-
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """The text without control characters, which would break a table, steer a terminal or reverse what follows."""
     return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]", "�", text)
