@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy.stats import bootstrap
 
-from vcmbench.reports.statistics import FEWEST_CLUSTERS, LARGEST_DRAW, Resampling, statistics
+from vcmbench.reports.intervals import FEWEST_IDENTITIES
+from vcmbench.reports.statistics import LARGEST_DRAW, Resampling, statistics
 
 RANDOM = np.random.default_rng(3)
 PEOPLE, PHOTOGRAPHS = 60, 4
@@ -51,10 +52,10 @@ def test_draws_are_the_same_for_every_column() -> None:
 
 def test_few_identities_have_no_interval() -> None:
     """With one identity fewer than the least number there are no replicates and no interval."""
-    for people in (FEWEST_CLUSTERS - 1, FEWEST_CLUSTERS):
+    for people in (FEWEST_IDENTITIES - 1, FEWEST_IDENTITIES):
         few = np.less(CLUSTERS, people)
         found = statistics(VALUES[:, few], Resampling.of(CLUSTERS[few]))
-        assert (found.replicates is not None) == np.isfinite(found.interval).all() == (people == FEWEST_CLUSTERS)
+        assert (found.replicates is not None) == np.isfinite(found.interval).all() == (people == FEWEST_IDENTITIES)
 
 
 def test_many_identities_are_drawn_in_groups() -> None:

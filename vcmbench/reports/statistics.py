@@ -15,17 +15,16 @@ import numpy as np
 import numpy.typing as npt
 
 from vcmbench.reports.grid import Matrix
+from vcmbench.reports.intervals import FEWEST_IDENTITIES, LEVEL
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 
 DRAWS = 1000
 SEED = 20210611
-FEWEST_CLUSTERS = 20
-"""With fewer there is no interval: its ends would be accidents of the sample."""
 LARGEST_DRAW = 4096
 """More clusters than these are drawn in so many random groups, which bounds memory; intervals stay as wide as they are."""
 PERCENTILES = (5.0, 50.0, 95.0)
-INTERVAL = (2.5, 97.5)
+_ENDS = (50 * (1 - LEVEL), 50 * (1 + LEVEL))
 
 
 @dataclass(frozen=True)
@@ -66,7 +65,7 @@ class Statistics:
     percentiles: Floats
     """S×3, of `PERCENTILES`."""
     replicates: Floats | None
-    """D×S means of the draws; None for fewer than `FEWEST_CLUSTERS` clusters."""
+    """D×S means of the draws; None for fewer than `FEWEST_IDENTITIES` clusters."""
     interval: Floats
     """S×2: the 95 % interval of the mean."""
 
@@ -95,7 +94,7 @@ def statistics(values: Matrix, resampling: Resampling) -> Statistics:
         percentiles[setting] = np.percentile(common, PERCENTILES)
         sums[setting] = np.bincount(groups, common, size)
     counts = np.bincount(groups, minlength=size)
-    replicates = _replicates(sums, counts, resampling) if np.count_nonzero(counts) >= FEWEST_CLUSTERS else None
+    replicates = _replicates(sums, counts, resampling) if np.count_nonzero(counts) >= FEWEST_IDENTITIES else None
     return Statistics(valid, compared, support, mean, std, percentiles, replicates, _interval(replicates, compared))
 
 
@@ -111,5 +110,5 @@ def _nan(*shape: int) -> Floats:
 def _interval(replicates: Floats | None, compared: npt.NDArray[np.bool_]) -> Floats:
     interval = _nan(len(compared), 2)
     if replicates is not None:
-        interval[compared] = np.nanpercentile(replicates[:, compared], INTERVAL, axis=0).T
+        interval[compared] = np.nanpercentile(replicates[:, compared], _ENDS, axis=0).T
     return interval
