@@ -14,7 +14,7 @@ from skimage.data import astronaut
 from vcmbench.codecs.edge import priors
 from vcmbench.codecs.edge.geometry import LARGEST, SMALLEST, Stroke
 from vcmbench.codecs.edge.range_coder import PRECISION, Decoder, Encoder
-from vcmbench.codecs.edge.stroke_coding import GROUPS, ZONES, most_vertices, read_strokes, write_strokes
+from vcmbench.codecs.edge.stroke_coding import GROUPS, ZONES, most_steps, most_vertices, read_strokes, write_strokes
 from vcmbench.codecs.edge.tracing import strokes_of
 from vcmbench.interfaces import BitstreamError
 
@@ -33,18 +33,23 @@ def as_set(strokes: Sequence[Stroke]) -> list[list[list[int]]]:
     return sorted(min(stroke.tolist(), stroke[::-1].tolist()) for stroke in strokes)
 
 
+def length(strokes: Sequence[Stroke]) -> int:
+    """Count the pixels' steps along strokes."""
+    return sum(int(np.abs(np.diff(stroke, axis=0)).max(axis=1).sum()) for stroke in strokes)
+
+
 @st.composite
 def drawings(draw: st.DrawFn) -> tuple[int, int, list[Stroke]]:
     """Draw a size and strokes inside it: some of short steps, as in pictures, others of steps across it."""
     height, width = (draw(st.sampled_from([SMALLEST, 33, 100, 256, LARGEST])) for _ in range(2))
     random = np.random.default_rng(draw(st.integers(0, 1 << 32)))
-    strokes = []
+    strokes: list[Stroke] = []
     for longest in draw(st.lists(st.sampled_from([1, 3, 12, 60, LARGEST]), max_size=8)):
         steps = random.integers(-longest, longest + 1, (random.integers(2, 20), 2))
         path = np.clip(np.cumsum([random.integers(0, (height, width)), *steps], axis=0), 0, (height - 1, width - 1))
-        moved = np.append(True, np.diff(path, axis=0).any(axis=1))
-        if moved.sum() > 1:
-            strokes.append(path[moved].astype(np.int32))
+        stroke = path[np.append(True, np.diff(path, axis=0).any(axis=1))].astype(np.int32)
+        if len(stroke) > 1 and length([*strokes, stroke]) <= most_steps(height, width):
+            strokes.append(stroke)
     return height, width, strokes
 
 
@@ -103,6 +108,15 @@ def test_more_vertices_than_can_be_read_are_refused() -> None:
     assert as_set(read_strokes(Decoder(write([zigzag], side, side), 0), side, side)) == as_set([zigzag])
     with pytest.raises(ValueError, match="more than 128 vertices"):
         write([zigzag, zigzag[:2]], side, side)
+
+
+def test_longer_strokes_than_can_be_read_are_refused() -> None:
+    """To and fro across the image is allowed as often as it has rows, for the time to draw it must be bounded."""
+    side = SMALLEST
+    across = np.array([(0, (side - 1) * (place % 2)) for place in range(side)], np.int32)
+    assert as_set(read_strokes(Decoder(write([across], side, side), 0), side, side)) == as_set([across])
+    with pytest.raises(ValueError, match="longer than 1024 pixels"):
+        write([across, across], side, side)
 
 
 @settings(deadline=None)

@@ -16,6 +16,7 @@ from typing import Any, TypeAlias
 import cv2
 import numpy as np
 import numpy.typing as npt
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # ships no type hints
 
 from vcmbench.codecs.edge import Edge
 from vcmbench.codecs.edge.colour import reconstruct
@@ -91,7 +92,9 @@ def prepared_files(pictures: Pictures, folder: Path, workers: int) -> list[list[
 
 
 def _keep_to_one_core() -> None:
+    """Several threads for each of several processes would wait for one another, ten times as long as they compute."""
     cv2.setNumThreads(1)
+    threadpool_limits(1)
 
 
 def _files_of(pictures: Pictures, folder: Path, row: dict[str, Any]) -> list[Path]:

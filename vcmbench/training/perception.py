@@ -32,6 +32,7 @@ def perceptual_loss() -> Perceptual:
             nn.Sequential(resnet.conv1, resnet.bn1, resnet.relu),
             nn.Sequential(resnet.maxpool, resnet.layer1),
             resnet.layer2,
+            resnet.layer3,
         ]
         # Samples in [0, 1] as they are: its batch normalisation was adapted to what ResMem gives it.
         return Perceptual(nn.ModuleList(stages), mean=(0, 0, 0), std=(1, 1, 1))

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from operator import truediv
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
 
 from vcmbench.codecs.edge.estimate import START_BITS
 
-_HALVINGS = 12
-"""Of the interval in which the price of a bit is sought."""
+_TRIALS = 14
+"""Prices of a bit that are tried at most."""
+_ENOUGH = 0.995
+"""A price is good at which so much of the budget is spent."""
+
+_Parts: TypeAlias = dict[int, list[tuple[int, int]]]
+"""First and last vertices of the parts to keep, by the candidate's place; only of candidates that have some."""
 
 
 @dataclass(frozen=True)
@@ -26,19 +34,36 @@ def allocate(candidates: Sequence[Candidate], budget: float) -> list[list[tuple[
     At one price of a bit for all strokes, the lowest at which the bits do not exceed the budget, they are worth most beyond
     what they cost (Everett, "Generalized Lagrange multiplier method", Operations Research 11(3), 1963).
     """
-    low, high = 0.0, max((max(map(truediv, each.worth, each.bits)) for each in candidates), default=0.0)
-    for _ in range(_HALVINGS):
-        price = (low + high) / 2
-        if _cost(candidates, price) > budget:
-            low = price
+    bits = np.array([START_BITS + sum(each.bits) for each in candidates])
+    if bits.sum() <= max(budget, 0):
+        return [[(0, len(each.bits))] for each in candidates]
+    low, high = 0.0, np.inf
+    price = _likely_price(np.array([sum(each.worth) for each in candidates]), bits, budget)
+    best: _Parts = {}
+    left: Iterable[int] = range(len(candidates))
+    for _ in range(_TRIALS):
+        tried = {place: _best_parts(candidates[place], price) for place in left}
+        parts = {place: kept for place, kept in tried.items() if kept}
+        cost = _cost(candidates, parts)
+        if cost > budget:
+            low, left = price, parts.keys()  # for what is not worth this price is not worth a higher one
         else:
-            high = price
-    return [_best_parts(each, high) for each in candidates]
+            high, best = price, parts
+            if cost >= _ENOUGH * budget:
+                break
+        price = 2 * low if high == np.inf else (max(low, high / 4) + high) / 2
+    return [best.get(place, []) for place in range(len(candidates))]
 
 
-def _cost(candidates: Sequence[Candidate], price: float) -> float:
-    parts = ((each, part) for each in candidates for part in _best_parts(each, price))
-    return sum(START_BITS + sum(each.bits[first:last]) for each, (first, last) in parts)
+def _likely_price(worth: npt.NDArray[np.float64], bits: npt.NDArray[np.float64], budget: float) -> float:
+    """Return the price at which whole strokes, the best first, would cost more than the budget."""
+    order = np.argsort(-worth / bits, kind="stable")
+    last = order[np.searchsorted(np.cumsum(bits[order]), budget, side="right")]
+    return float(worth[last] / bits[last])
+
+
+def _cost(candidates: Sequence[Candidate], parts: _Parts) -> float:
+    return sum(START_BITS + sum(candidates[place].bits[first:last]) for place, kept in parts.items() for first, last in kept)
 
 
 def _best_parts(candidate: Candidate, price: float) -> list[tuple[int, int]]:

@@ -12,10 +12,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
 from vcmbench.codecs.edge.geometry import Raster, cell_size
+from vcmbench.codecs.edge.mean_portrait import mean_portrait
 
 LEAK = 0.005
 """Conductance between two pixels of which one is on a stroke; elsewhere it is 1."""
@@ -23,8 +25,10 @@ HOLD = 0.5
 """Conductance between a point's colour and its cell."""
 REACH = (0.5, 0.5, 0.5)
 """How strongly, in each of three steps, a point also holds the neighbours of the cells that it holds already."""
-NEUTRAL = (128.0, 108.0, 98.0)
-"""The colour of an image without points."""
+MEAN_HOLD = 0.1
+"""How strongly the mean portrait holds each cell where there is no point; more of it, and strokes part its tones less."""
+SHADE, SHADE_BLUR = 40.0, 1.5
+"""How much darker strokes then are, and the standard deviation in pixels of their shade; more of it costs SSIM."""
 
 Plane: TypeAlias = npt.NDArray[np.float32]
 Cells: TypeAlias = npt.NDArray[np.int32]
@@ -58,16 +62,24 @@ def diffuse(raster: Raster, cells: Cells, colours: npt.NDArray[Any], height: int
     """Return the image (H×W×3 R, G, B from 0 to 255) of strokes (H×W) and N points.
 
     `cells` are the N×2 rows and columns of the points' cells and `colours` their N×3 R, G, B, which may lie outside 0 to
-    255. Without points every pixel is `NEUTRAL`.
+    255. Without points the image is a sketch: the mean portrait's tones, parted and shaded by the strokes.
     """
-    if not len(cells):
-        return np.full((height, width, 3), NEUTRAL, np.float32)
     pyramid = link_pyramid(raster)
     finest = cell_size(height, width).bit_length() - 1
-    framed = _framed(spread(pyramid[finest:], cells, colours))
+    framed = _framed(spread(pyramid[finest:], cells, colours) if len(cells) else _tones(pyramid[finest:]))
     for links in reversed(pyramid[:finest]):
         framed = _refined(framed, links)
-    return np.clip(framed[:, 1:-1, 1:-1].transpose(1, 2, 0), 0, 255)
+    image = framed[:, 1:-1, 1:-1].transpose(1, 2, 0)
+    if not len(cells):
+        image = image - SHADE * cv2.GaussianBlur(raster.astype(np.float32), (0, 0), SHADE_BLUR)[:, :, None]
+    return np.clip(image, 0, 255)
+
+
+def _tones(pyramid: Sequence[Links]) -> Plane:
+    """Return the mean portrait's colours (3×rows×columns), spread until they meet a stroke."""
+    shape = pyramid[0].shape
+    given = mean_portrait(*shape).transpose(2, 0, 1)
+    return Equations.of(pyramid, np.full(shape, MEAN_HOLD, np.float32)).solved(MEAN_HOLD * given)
 
 
 # ----------------------------------------------------------------------------------------------------------- grids

@@ -19,7 +19,7 @@ _TOLERANCE = 1.5
 """How far in pixels a chain's pixel may be from the line through its segment."""
 _LONGEST = 48
 """Pixels of a chain that one segment may stand for."""
-_DEVIATION_BITS = 1.4
+_DEVIATION_BITS = 1.0
 """Bits that are worth a squared deviation of one pixel."""
 
 _Places = npt.NDArray[np.intp]

@@ -1,4 +1,4 @@
-"""The static priors of all contexts, trained on faces by `benchmarks/edge_priors.py`."""
+"""The static priors of all contexts, trained on faces by `edge_priors.py` and `edge_point_priors.py` in `benchmarks/`."""
 
 from __future__ import annotations
 

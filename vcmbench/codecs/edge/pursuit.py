@@ -1,8 +1,9 @@
 """Where the next points help most: orthogonal matching pursuit over the pictures that single points would diffuse into.
 
 After Pati, Rezaiifar and Krishnaprasad, "Orthogonal matching pursuit" (Asilomar 1993). The dictionary has a picture for
-each place; all its inner products with one picture are the solution of one sparse system, and the pictures' norms are
-estimated from a few dozen ones (as traces are by Meyer, Musco, Musco and Woodruff, "Hutch++", SOSA 2021).
+each place; all its inner products with one picture are the solution of one sparse system. Where there are many places,
+the pictures' norms are estimated from a few dozen products (as traces are by Meyer, Musco, Musco and Woodruff, "Hutch++",
+SOSA 2021).
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from scipy.linalg.blas import sger
+from scipy.linalg.blas import sgemm
 from scipy.sparse import coo_array, csc_array, diags_array
 from scipy.sparse.linalg import splu
 
@@ -23,8 +24,16 @@ Floats: TypeAlias = npt.NDArray[np.float32]
 
 _OPEN = 0.3
 """Conductance above which two cells of a block are one place."""
+_FEW = 512
+"""Up to so many places the norms are not estimated, which brings 0.2 dB and takes time by the square of this."""
 _MODES, _PROBES = 24, 24
-"""How many smooth and how many random pictures the norms are estimated from."""
+"""How many smooth and how many random pictures norms are estimated from: half as many cost 0.1 dB, more cost time."""
+_STEPS = 20
+"""In about so many steps the points are chosen, several at a time where there are more; one at a time is no better."""
+_APART = 12.0
+"""Distance in cells of points that are chosen at a time."""
+_CANDIDATES, _NEARLY = 64, 0.5
+"""Such points are among so many of the best, with at least this part of the best one's score."""
 _LEAST = 1e-3
 """Part of its first norm below which that of a place counts no further down."""
 _GROUND, _FIRST = 1e-3, 4.0
@@ -33,25 +42,26 @@ _GROUND, _FIRST = 1e-3, 4.0
 
 @dataclass(frozen=True)
 class Places:
-    """Cells joined in blocks of 2×2 where no stroke parts them."""
+    """Cells, or blocks of them, joined in blocks of 2×2 where no stroke parts them."""
 
     of_cell: npt.NDArray[np.intp]
     """rows×columns: the place that each cell belongs to."""
     sizes: Floats
     """How many cells each of P places has."""
+    middles: list[complex]
+    """P: row and column (the imaginary part) of each place's middle, in cells."""
     laplacian: csc_array
     """P×P conductances."""
 
     @classmethod
-    def of(cls, links: Links) -> Places:
-        """Join the cells."""
-        of_cell, sizes = _joined(links)
+    def of(cls, links: Links, shape: tuple[int, int]) -> Places:
+        """Join what the links are between: a grid's cells (rows×columns), or blocks of 2×2 of them."""
+        of_cell, count = _joined(links)
         one = np.concatenate([of_cell[:, :-1].ravel(), of_cell[:-1].ravel()])
         other = np.concatenate([of_cell[:, 1:].ravel(), of_cell[1:].ravel()])
         conductance = np.concatenate([links.across.ravel(), links.down.ravel()])
         apart = one != other
         one, other, conductance = one[apart], other[apart], conductance[apart] / 2
-        count = len(sizes)
         total = np.bincount(one, conductance, count) + np.bincount(other, conductance, count)
         diagonal = np.arange(count)
         laplacian = coo_array(
@@ -61,13 +71,29 @@ class Places:
             ),
             shape=(count, count),
         )
-        return cls(of_cell, sizes, laplacian.tocsc())
+        if shape != links.shape:
+            of_cell = of_cell.repeat(2, 0).repeat(2, 1)[: shape[0], : shape[1]]
+        flat = of_cell.ravel()
+        sizes = np.bincount(flat, minlength=count)
+        rows, columns = (np.bincount(flat, each.ravel(), count) / sizes for each in np.indices(shape))
+        return cls(of_cell, sizes.astype(np.float32), (rows + 1j * columns).tolist(), laplacian.tocsc())
 
     def summed(self, planes: Floats) -> Floats:
         """Return P×C: the sums of C×rows×columns over the cells of each place."""
         flat = self.of_cell.ravel()
         sums = [np.bincount(flat, plane.ravel(), len(self.sizes)) for plane in planes]
         return np.stack(sums, axis=1).astype(np.float32)
+
+    def apart(self, scores: Floats, most: int) -> list[int]:
+        """Return the best place and up to so many in all that are nearly as good and far from each other."""
+        order = np.argsort(-scores)[:_CANDIDATES]
+        chosen: list[int] = []
+        for place in order[scores[order] >= _NEARLY * scores[order[0]]].tolist():
+            if all(abs(self.middles[other] - self.middles[place]) >= _APART for other in chosen):
+                chosen.append(place)
+            if len(chosen) == most:
+                break
+        return chosen
 
     def solver(self, hold: Floats) -> Callable[[Floats], Floats]:
         """Return what finds the potentials (P×K) to sources, where places are held (P)."""
@@ -76,7 +102,7 @@ class Places:
         return solve
 
 
-def _joined(links: Links) -> tuple[npt.NDArray[np.intp], Floats]:
+def _joined(links: Links) -> tuple[npt.NDArray[np.intp], int]:
     rows, columns = links.shape
     first = np.arange(rows * columns).reshape(rows, columns)
     across, down = links.across > _OPEN, links.down > _OPEN
@@ -87,8 +113,8 @@ def _joined(links: Links) -> tuple[npt.NDArray[np.intp], Floats]:
             lower = np.minimum(one, other)
             np.copyto(one, lower, where=joined)
             np.copyto(other, lower, where=joined)
-    _, of_cell, sizes = np.unique(first, return_inverse=True, return_counts=True)
-    return of_cell.reshape(rows, columns), sizes.astype(np.float32)
+    names, of_cell = np.unique(first, return_inverse=True)
+    return of_cell.reshape(rows, columns), len(names)
 
 
 def pursue(
@@ -113,35 +139,38 @@ def pursue(
         hold[chosen] = _FIRST
         basis[:, 0] = root[:, 0] / np.linalg.norm(root)
     used = len(chosen)
+    together = max(1, count // _STEPS)
     solve = places.solver(hold)
-    left = np.concatenate([root * error, _probes(root, solve)], axis=1)
-    left -= basis[:, :used] @ (basis[:, :used].T @ left)
-    products = np.asfortranarray(solve(root * left))
-    norms = (products[:, channels:] ** 2).sum(1)
-    least = _LEAST * norms
-    while len(chosen) < count:
-        scores = (products[:, :channels] ** 2).sum(1) / np.maximum(norms, least)
-        best = int(np.argmax(np.where(free, scores, -1)))
+    targets = np.concatenate([root * error, _probes(root, solve)], axis=1)
+    targets -= basis[:, :used] @ (basis[:, :used].T @ targets)
+    products = np.ascontiguousarray(solve(root * targets).T)
+    least = _LEAST * _squares(products[channels:])
+    while used < count:
+        scores = _squares(products[:channels]) / np.maximum(_squares(products[channels:]), least)
+        best = places.apart(np.where(free, scores, -1), min(together, count - used))
         free[best] = False
-        chosen.append(best)
-        unit = np.zeros(len(root), np.float32)
-        unit[best] = 1
-        picture = root[:, 0] * solve(unit)
+        chosen += best
+        units = np.zeros((len(root), len(best)), np.float32)
+        units[best, np.arange(len(best))] = 1
+        pictures = root * solve(units)
         for _ in range(2):
-            picture = picture - basis[:, :used] @ (basis[:, :used].T @ picture)
-        basis[:, used] = picture = picture / max(float(np.linalg.norm(picture)), 1e-9)
-        used += 1
-        part = picture @ left
-        product = solve(root[:, 0] * picture)
-        probe = part[channels:]
-        norms += product * (product * (probe @ probe) - 2 * (products[:, channels:] @ probe))
-        left -= np.outer(picture, part)
-        products = sger(-1, product, part, a=products, overwrite_a=1)
-    return np.array(chosen, np.intp), np.asarray(left[:, :channels] / root, np.float32)
+            pictures -= basis[:, :used] @ (basis[:, :used].T @ pictures)
+        pictures, _ = np.linalg.qr(pictures)
+        basis[:, used : used + len(best)] = pictures
+        used += len(best)
+        sgemm(-1, solve(root * pictures), pictures.T @ targets, 1, products.T, overwrite_c=1)
+    left = targets[:, :channels] - basis @ (basis.T @ targets[:, :channels])
+    return np.array(chosen, np.intp), np.asarray(left / root, np.float32)
+
+
+def _squares(products: Floats) -> Floats:
+    return np.asarray(np.einsum("ij,ij->j", products, products))
 
 
 def _probes(root: Floats, solve: Callable[[Floats], Floats]) -> Floats:
     """Return P×K pictures so that the sum of their squared products with a picture is its squared norm, nearly."""
+    if len(root) <= _FEW:
+        return np.eye(len(root), dtype=np.float32)
     signs = np.random.default_rng(0).choice(np.array([-1, 1], np.float32), (len(root), _MODES + _PROBES))
     modes, _ = np.linalg.qr(root * solve(root * signs[:, :_MODES]))
     rest = signs[:, _MODES:] - modes @ (modes.T @ signs[:, _MODES:])

@@ -40,30 +40,36 @@ class Encoder:
 
     def bit(self, value: int, contexts: Contexts, context: int) -> None:
         """Code one bit in a context, and adapt it."""
-        fast, slow = contexts.fast[context], contexts.slow[context]
-        zero = (self._width >> _SHIFT) * (fast + slow)
-        if value:
-            self._low += zero
-            self._width -= zero
-            contexts.fast[context] = fast - (fast >> FAST)
-            contexts.slow[context] = slow - (slow >> SLOW)
-        else:
-            self._width = zero
-            contexts.fast[context] = fast + (_ONE - fast >> FAST)
-            contexts.slow[context] = slow + (_ONE - slow >> SLOW)
-        if self._width < _BOTTOM:
-            self._shift()
+        self.tree(value, 1, contexts, context - 1)
 
     def tree(self, value: int, bits: int, contexts: Contexts, base: int) -> None:
         """Code a number of so many bits, the highest first, each in a context of its own for each value of those above.
 
         The contexts are `base` + 1 to `base` + 2^bits − 1.
         """
+        fast, slow = contexts.fast, contexts.slow
+        low, width = self._low, self._width
         node = 1
         for shift in range(bits - 1, -1, -1):
-            bit = value >> shift & 1
-            self.bit(bit, contexts, base + node)
-            node = 2 * node + bit
+            context = base + node
+            faster, slower = fast[context], slow[context]
+            zero = (width >> _SHIFT) * (faster + slower)
+            if value >> shift & 1:
+                low += zero
+                width -= zero
+                fast[context] = faster - (faster >> FAST)
+                slow[context] = slower - (slower >> SLOW)
+                node += node + 1
+            else:
+                width = zero
+                fast[context] = faster + (_ONE - faster >> FAST)
+                slow[context] = slower + (_ONE - slower >> SLOW)
+                node += node
+            if width < _BOTTOM:
+                self._low, self._width = low, width
+                self._shift()
+                low, width = self._low, self._width
+        self._low, self._width = low, width
 
     def uniform(self, value: int, count: int) -> None:
         """Code a whole number below `count`, all being equally likely; `count` is at most 65,536."""
@@ -110,28 +116,33 @@ class Decoder:
 
     def bit(self, contexts: Contexts, context: int) -> int:
         """Decode one bit in a context, and adapt it; raise `BitstreamError` behind the end of the stream."""
-        fast, slow = contexts.fast[context], contexts.slow[context]
-        zero = (self._width >> _SHIFT) * (fast + slow)
-        if self._code < zero:
-            self._width = zero
-            contexts.fast[context] = fast + (_ONE - fast >> FAST)
-            contexts.slow[context] = slow + (_ONE - slow >> SLOW)
-            value = 0
-        else:
-            self._code -= zero
-            self._width -= zero
-            contexts.fast[context] = fast - (fast >> FAST)
-            contexts.slow[context] = slow - (slow >> SLOW)
-            value = 1
-        if self._width < _BOTTOM:
-            self._shift()
-        return value
+        return self.tree(1, contexts, context - 1)
 
     def tree(self, bits: int, contexts: Contexts, base: int) -> int:
-        """Decode a number of so many bits."""
+        """Decode a number of so many bits; raise `BitstreamError` behind the end of the stream."""
+        fast, slow = contexts.fast, contexts.slow
+        code, width = self._code, self._width
         node = 1
         for _ in range(bits):
-            node = 2 * node + self.bit(contexts, base + node)
+            context = base + node
+            faster, slower = fast[context], slow[context]
+            zero = (width >> _SHIFT) * (faster + slower)
+            if code < zero:
+                width = zero
+                fast[context] = faster + (_ONE - faster >> FAST)
+                slow[context] = slower + (_ONE - slower >> SLOW)
+                node += node
+            else:
+                code -= zero
+                width -= zero
+                fast[context] = faster - (faster >> FAST)
+                slow[context] = slower - (slower >> SLOW)
+                node += node + 1
+            if width < _BOTTOM:
+                self._code, self._width = code, width
+                self._shift()
+                code, width = self._code, self._width
+        self._code, self._width = code, width
         return node - (1 << bits)
 
     def uniform(self, count: int) -> int:

@@ -20,6 +20,8 @@ _ROUNDS = 3
 """In how many rounds a layer of the largest errors is chosen."""
 _AROUND = 1.0
 """Standard deviation in cells of the window over which an error counts."""
+_CAREFUL = (0.5, 0.25, 0.0)
+"""Where a layer would do harm, it moves only so much of the way from what is decoded without it to its best colours."""
 _ITERATIONS = 2
 """Steps of conjugate gradients towards the best colours."""
 
@@ -33,10 +35,12 @@ def choose(image: Image, raster: Raster, count: int) -> Points:
     size = cell_size(height, width)
     pyramid = link_pyramid(raster)[size.bit_length() - 1 :]
     means = _cell_means(image, size)
-    places = Places.of(pyramid[0])
+    # few points need no fine places, and among few places they are chosen better
+    fine, coarse = (Places.of(links, pyramid[0].shape) for links in pyramid[:2])
     points = Points(np.zeros((0, 2), np.int32), np.zeros((0, 3), np.int32))
+    decoded = np.broadcast_to(means.mean((1, 2), keepdims=True), means.shape)
     for end in COUNTS[: COUNTS.index(count) + 1]:
-        points = _with_layer(means, pyramid, places, points, end)
+        points, decoded = _with_layer(means, pyramid, fine if len(points) else coarse, points, decoded, end)
     return points
 
 
@@ -48,20 +52,38 @@ def _cell_means(image: Image, size: int) -> Plane:
     return np.ascontiguousarray(blocks.mean((1, 3), dtype=np.float32).transpose(2, 0, 1))
 
 
-def _with_layer(means: Plane, pyramid: Sequence[Links], places: Places, earlier: Points, end: int) -> Points:
+def _with_layer(
+    means: Plane, pyramid: Sequence[Links], places: Places, earlier: Points, decoded: Plane, end: int
+) -> tuple[Points, Plane]:
+    """Return the points up to `end` and what they are decoded to, given the earlier ones and what these are decoded to."""
     colours = reconstruct(earlier.levels).astype(np.float32)
     add = _pursued if end <= _PURSUED else _largest
-    new, guess = add(means, pyramid, places, earlier.cells, colours, end - len(earlier))
+    new, guess = add(means, pyramid, places, earlier.cells, colours, decoded, end - len(earlier))
     cells = np.concatenate([earlier.cells, new])
-    levels = quantise(_fitted(means, pyramid, cells, colours, guess))
-    return Points(cells, np.concatenate([earlier.levels, levels]))
+    fitted = _fitted(means, pyramid, cells, colours, guess)
+    points, after = _coloured(pyramid, cells, earlier, fitted)
+    if len(earlier) and _error(means, after) > _error(means, decoded):
+        before = decoded[:, new[:, 0], new[:, 1]].T
+        careful = [_coloured(pyramid, cells, earlier, before + share * (fitted - before)) for share in _CAREFUL]
+        points, after = min([(points, after), *careful], key=lambda each: _error(means, each[1]))
+    return points, after
+
+
+def _coloured(pyramid: Sequence[Links], cells: Cells, earlier: Points, colours: Plane) -> tuple[Points, Plane]:
+    """Return all points, those behind the earlier ones in these colours, and what they are decoded to."""
+    points = Points(cells, np.concatenate([earlier.levels, quantise(colours)]))
+    return points, _decoded(pyramid, cells, reconstruct(points.levels).astype(np.float32))
+
+
+def _error(means: Plane, decoded: Plane) -> float:
+    return float(((np.clip(decoded, 0, 255) - means) ** 2).mean())
 
 
 def _pursued(
-    means: Plane, pyramid: Sequence[Links], places: Places, earlier: Cells, colours: Plane, count: int
+    means: Plane, pyramid: Sequence[Links], places: Places, earlier: Cells, _: Plane, decoded: Plane, count: int
 ) -> tuple[Cells, Plane]:
     """Return the cells of `count` more points and a first guess of their colours, by matching pursuit."""
-    hold, decoded = _decoded(means, pyramid, earlier, colours)
+    hold = held(pyramid[0], earlier, np.ones((len(earlier), 1), np.float32))[0]
     taken = _mask(earlier, hold.shape)
     free = places.summed((~taken)[None].astype(np.float32))[:, 0] > 0
     sizes = places.sizes[:, None]
@@ -82,23 +104,18 @@ def _likest(
 
 
 def _largest(
-    means: Plane,
-    pyramid: Sequence[Links],
-    places: Places,  # noqa: ARG001  # what `_pursued` takes
-    earlier: Cells,
-    colours: Plane,
-    count: int,
+    means: Plane, pyramid: Sequence[Links], _: Places, earlier: Cells, colours: Plane, decoded: Plane, count: int
 ) -> tuple[Cells, Plane]:
     """Return the same by where the error is largest, each round after the points of the one before."""
     cells = earlier
     for rounds_left in range(_ROUNDS, 0, -1):
-        new = cells[len(earlier) :]
-        now = np.concatenate([colours, means[:, new[:, 0], new[:, 1]].T])
-        _, decoded = _decoded(means, pyramid, cells, now)
-        wanted = (count - len(new)) // rounds_left
+        wanted = (len(earlier) + count - len(cells)) // rounds_left
         cells = np.concatenate([cells, _worst(means - decoded, _mask(cells, means.shape[1:]), wanted)])
-    new = cells[len(earlier) :]
-    return new, means[:, new[:, 0], new[:, 1]].T
+        new = cells[len(earlier) :]
+        guess = means[:, new[:, 0], new[:, 1]].T
+        if rounds_left > 1:
+            decoded = _decoded(pyramid, cells, np.concatenate([colours, guess]), 1)
+    return new, guess
 
 
 def _worst(error: Plane, taken: npt.NDArray[np.bool_], count: int) -> Cells:
@@ -109,13 +126,9 @@ def _worst(error: Plane, taken: npt.NDArray[np.bool_], count: int) -> Cells:
     return _cells(order[:count], taken.shape)
 
 
-def _decoded(means: Plane, pyramid: Sequence[Links], cells: Cells, colours: Plane) -> tuple[Plane, Plane]:
-    """Return how strongly the points hold each cell, and the cells' colours; without points those of the mean."""
-    links = pyramid[0]
-    if not len(cells):
-        return np.zeros(links.shape, np.float32), np.broadcast_to(means.mean((1, 2), keepdims=True), means.shape)
-    given = held(links, cells, np.concatenate([np.ones((len(cells), 1), np.float32), colours], axis=1))
-    return given[0], Equations.of(pyramid, given[0]).solved(given[1:])
+def _decoded(pyramid: Sequence[Links], cells: Cells, colours: Plane, passes: int = 2) -> Plane:
+    given = held(pyramid[0], cells, np.concatenate([np.ones((len(cells), 1), np.float32), colours], axis=1))
+    return Equations.of(pyramid, given[0]).solved(given[1:], passes)
 
 
 def _mask(cells: Cells, shape: tuple[int, ...]) -> npt.NDArray[np.bool_]:
@@ -140,16 +153,15 @@ def _fitted(means: Plane, pyramid: Sequence[Links], cells: Cells, fixed: Plane, 
 
     error = means - equations.solved(given[1:])
     scale = pulls(np.ones((1, *links.shape), np.float32))
-    change = np.zeros((3, len(guess)), np.float32)
-    gradient = pulls(error)
-    step = gradient / scale
-    norm = (gradient * step).sum(1, keepdims=True)
+    change = step = np.zeros((3, len(guess)), np.float32)
+    previous = np.full((3, 1), np.inf, np.float32)
     for _ in range(_ITERATIONS):
-        effect = equations.solved(held(links, new, step.T))
-        rate = norm / ((effect**2).sum((1, 2))[:, None] + 1e-9)
-        change += rate * step
-        error -= rate[:, :, None] * effect
         gradient = pulls(error)
-        previous, norm = norm, (gradient * gradient / scale).sum(1, keepdims=True)
+        norm = (gradient * gradient / scale).sum(1, keepdims=True)
         step = gradient / scale + norm / (previous + 1e-9) * step
+        effect = equations.solved(held(links, new, step.T), 1)
+        rate = norm / ((effect**2).sum((1, 2))[:, None] + 1e-9)
+        change = change + rate * step
+        error -= rate[:, :, None] * effect
+        previous = norm
     return guess + change.T

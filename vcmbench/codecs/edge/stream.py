@@ -99,7 +99,7 @@ def read(stream: bytes) -> Stream:
     height, width = _read_header(stream)
     decoder = Decoder(stream, HEADER_BYTES)
     strokes = read_strokes(decoder, height, width)
-    ends = [HEADER_BYTES, _checked(stream, decoder)]
+    ends = [HEADER_BYTES, layer_end(stream, decoder)]
     raster: Raster = rasterise(strokes, height, width)
     points = Points(np.zeros((0, 2), np.int32), np.zeros((0, 3), np.int32))
     for start, stop in _layers():
@@ -107,7 +107,7 @@ def read(stream: bytes) -> Stream:
             break
         decoder = Decoder(stream, ends[-1])
         layer = read_points(decoder, stop - start, points, raster)
-        ends.append(_checked(stream, decoder))
+        ends.append(layer_end(stream, decoder))
         points = Points(np.concatenate([points.cells, layer.cells]), np.concatenate([points.levels, layer.levels]))
     if ends[-1] != len(stream):
         raise BitstreamError(f"edge: {len(stream) - ends[-1]} bytes follow the last layer")
@@ -126,8 +126,8 @@ def _read_header(stream: bytes) -> tuple[int, int]:
     return height, width
 
 
-def _checked(stream: bytes, decoder: Decoder) -> int:
-    """Return where the check of the layer just decoded ends."""
+def layer_end(stream: bytes, decoder: Decoder) -> int:
+    """Return where the check of the layer just decoded ends; raise `BitstreamError` for a wrong one."""
     end = decoder.end + CHECK_BYTES
     if end > len(stream):
         raise BitstreamError("edge: the stream ends inside a layer")

@@ -17,6 +17,7 @@ import numpy as np
 from vcmbench.codecs.edge import priors
 from vcmbench.codecs.edge.geometry import Stroke, cell_size
 from vcmbench.codecs.edge.range_coder import Contexts, Decoder, Encoder
+from vcmbench.codecs.edge.ring import cartesian, polar
 from vcmbench.interfaces import BitstreamError
 
 GROUPS = {
@@ -41,11 +42,16 @@ _Begun: TypeAlias = dict[tuple[int, int], list[_Vertices]]
 
 def most_vertices(height: int, width: int) -> int:
     """Return how many vertices the strokes of an image may have together; this bounds the time for a malformed stream."""
-    return min(height * width // 8, 1 << 16)
+    return min(height * width // 8, 1 << 14)
+
+
+def most_steps(height: int, width: int) -> int:
+    """Return how long the strokes of an image may be together, in pixels; this, too, bounds the time."""
+    return height * width
 
 
 def write_strokes(encoder: Encoder, strokes: Sequence[Stroke], height: int, width: int) -> None:
-    """Code the strokes of a height×width image, in any order and direction; raise `ValueError` for too many vertices."""
+    """Code the strokes of a height×width image, in any order and direction; raise `ValueError` for too many or long ones."""
     code_strokes(_Writer(encoder), strokes, height, width)
 
 
@@ -71,16 +77,20 @@ def code_strokes(coder: Coder, strokes: Sequence[Stroke], height: int, width: in
     """Return the strokes in the order and direction in which they are coded; those given count only when encoding."""
     if sum(map(len, strokes)) > most_vertices(height, width):
         raise ValueError(f"edge: more than {most_vertices(height, width)} vertices")
-    cell = _cell(height, width)
+    if sum(int(np.abs(np.diff(stroke, axis=0)).max(axis=1).sum()) for stroke in strokes) > most_steps(height, width):
+        raise ValueError(f"edge: strokes are longer than {most_steps(height, width)} pixels")
+    cell = cell_side(height, width)
     begun: _Begun = {}
     for stroke in strokes:
         vertices = [(row, column) for row, column in stroke.tolist()]
         ends = [((row // cell, column // cell), row, column) for row, column in (vertices[0], vertices[-1])]
         begun.setdefault(min(ends)[0], []).append(vertices if ends[0] <= ends[1] else vertices[::-1])
+    for beginning in begun.values():
+        beginning.sort()
     return [np.array(stroke, np.int32) for stroke in _Canvas(coder, height, width).code_strokes(begun)]
 
 
-def _cell(height: int, width: int) -> int:
+def cell_side(height: int, width: int) -> int:
     """Return the side in pixels of the cells in which strokes begin: 8 at 256×256."""
     return 2 * cell_size(height, width)
 
@@ -129,24 +139,26 @@ class _Canvas:
     def __init__(self, coder: Coder, height: int, width: int) -> None:
         self._coder = coder
         self._height, self._width = height, width
-        self._cell = _cell(height, width)
+        self._cell = cell_side(height, width)
         self._rows, self._columns = -(-height // self._cell), -(-width // self._cell)
         self._zones = priors.load("stroke")["zones"]
         self._stride = width + 2 * _MARGIN
         self._drawn = bytearray(self._stride * (height + 2 * _MARGIN))
-        self._crossed = [bytearray(self._columns + 2) for _ in range(self._rows + 2)]
-        self._left = most_vertices(height, width)
+        self._row_of_cells = self._columns + 2
+        self._crossed: set[int] = set()
+        self._crossed_near = bytearray((self._rows + 2) * self._row_of_cells)
+        self._vertices_left = most_vertices(height, width)
+        self._steps_left = most_steps(height, width)
 
     def code_strokes(self, begun: _Begun) -> list[_Vertices]:
         """Return the strokes in the order in which they are coded; those given count only when encoding."""
         strokes: list[_Vertices] = []
         for row in range(self._rows):
             zones = self._zones[row * ZONES // self._rows * ZONES :]
-            above, here, below = self._crossed[row : row + 3]
             for column in range(self._columns):
-                given = sorted(begun.get((row, column), ()))
-                crossed = sum(above[column : column + 3]) + sum(here[column : column + 3]) + sum(below[column : column + 3])
-                context = zones[column * ZONES // self._columns] * GROUPS["begin"][1] + min(crossed, GROUPS["begin"][1] - 1)
+                given = begun.get((row, column), [])
+                crossed = min(self._crossed_near[(row + 1) * self._row_of_cells + column + 1], GROUPS["begin"][1] - 1)
+                context = zones[column * ZONES // self._columns] * GROUPS["begin"][1] + crossed
                 more = self._coder.flag(len(given) > 0, "begin", context)
                 number = 0
                 while more:
@@ -162,15 +174,16 @@ class _Canvas:
         top, left = cell_row * self._cell, cell_column * self._cell
         row = top + self._code_corner(given[0][0] - top if given else 0, 0)
         column = left + self._code_corner(given[0][1] - left if given else 0, 1)
-        self._left -= 1
+        self._vertices_left -= 1
         self._check(row, column)
         stroke = [(row, column)]
         length, place, turn = 0, 0, 0
         while True:
             goal = given[len(stroke)] if given else (row, column)
             length_before, place_before, turn_before = length, place, turn
-            length, place = _polar(goal[0] - row, goal[1] - column)
-            length = self._code_length(length, _length_class(length_before))
+            length, place = polar(goal[0] - row, goal[1] - column)
+            length = self._code_length(length, length_class(length_before))
+            self._steps_left -= length
             if length_before:
                 foretold = (2 * place_before * length + length_before) // (2 * length_before)
                 wanted = (place - foretold + 4 * length) % (8 * length) - 4 * length
@@ -178,9 +191,9 @@ class _Canvas:
                 place = (foretold + turn) % (8 * length)
             else:
                 place = self._code_direction(place, length)
-            down, right = _cartesian(length, place)
+            down, right = cartesian(length, place)
             row, column = row + down, column + right
-            self._left -= 1
+            self._vertices_left -= 1
             self._check(row, column)
             stroke.append((row, column))
             context = self._nearness(row, column) * GROUPS["end"][1] + min(len(stroke) - 2, GROUPS["end"][1] - 1)
@@ -190,8 +203,8 @@ class _Canvas:
     def _check(self, row: int, column: int) -> None:
         if not (0 <= row < self._height and 0 <= column < self._width):
             raise BitstreamError("edge: a stroke leaves the image")
-        if self._left < 0:
-            raise BitstreamError("edge: too many vertices")
+        if self._vertices_left < 0 or self._steps_left < 0:
+            raise BitstreamError("edge: too many or too long strokes")
 
     def _code_corner(self, value: int, axis: int) -> int:
         """Code a row or column inside a cell: its lowest three bits by what is likely, those above as they are."""
@@ -201,11 +214,11 @@ class _Canvas:
         return high << known | self._coder.symbol(value % (1 << known), known, "corner", axis)
 
     def _code_length(self, length: int, context: int) -> int:
-        leaf = self._coder.symbol(bisect_right(_LENGTHS, length) - 1, _LEAF_BITS, "length", context)
-        first = _LENGTHS[leaf]
-        if leaf == _LEAVES - 1:
+        leaf = self._coder.symbol(bisect_right(LENGTHS, length) - 1, _LEAF_BITS, "length", context)
+        first = LENGTHS[leaf]
+        if leaf == LEAVES - 1:
             return first + self._code_beyond(length - first, 0)
-        count = _LENGTHS[leaf + 1] - first
+        count = LENGTHS[leaf + 1] - first
         return first + (self._coder.uniform(length - first, count) if count > 1 else 0)
 
     def _code_direction(self, place: int, length: int) -> int:
@@ -219,19 +232,16 @@ class _Canvas:
     def _code_turn(self, turn: int, length: int, length_before: int, turn_before: int) -> int:
         """Code how many places a step is beside that straight on; what is likely depends on the side of the turn before."""
         side = -1 if turn_before < 0 else 1
-        sharpness = 0 if not turn_before else 1 if 3 * abs(turn_before) <= length_before else 2
-        before = 0 if length_before <= 4 else 1 if length_before <= 8 else 2
-        now = length - 1 if length <= 12 else 12 if length <= 16 else 13 if length <= 24 else 14
-        context = (before * GROUPS["turn"][1] + now) * GROUPS["turn"][2] + sharpness
-        width = 1 << ((length - 1) // _FINE_TURNS).bit_length()
+        context = turn_context(length_before, length, sharpness(turn_before, length_before))
+        width = turn_width(length)
         coarse, rest = divmod(side * turn + width // 2, width)
-        leaf = coarse + _STRAIGHT if abs(coarse) <= _STRAIGHT else _LEAVES - 1
+        leaf = coarse + STRAIGHT if abs(coarse) <= STRAIGHT else LEAVES - 1
         leaf = self._coder.symbol(leaf, _LEAF_BITS, "turn", context)
-        if leaf < _LEAVES - 1:
-            coarse = leaf - _STRAIGHT
+        if leaf < LEAVES - 1:
+            coarse = leaf - STRAIGHT
         else:
             is_back = self._coder.uniform(int(coarse < 0), 2)
-            far = _STRAIGHT + 1 + self._code_beyond(abs(coarse) - _STRAIGHT - 1, 1)
+            far = STRAIGHT + 1 + self._code_beyond(abs(coarse) - STRAIGHT - 1, 1)
             coarse = -far if is_back else far
         rest = self._coder.uniform(rest, width) if width > 1 else 0
         turn = coarse * width + rest - width // 2
@@ -259,31 +269,48 @@ class _Canvas:
         return int(any(1 in drawn[line : line + 5] for line in range(corner, corner + 5 * stride, stride)))
 
     def _draw(self, stroke: _Vertices) -> None:
-        drawn, stride, shift = self._drawn, self._stride, self._cell.bit_length() - 1
+        drawn, stride, first = self._drawn, self._stride, _MARGIN * (self._stride + 1)
+        crossed, row_of_cells, shift = self._crossed, self._row_of_cells, self._cell.bit_length() - 1
         for (row, column), (row_after, column_after) in pairwise(stroke):
-            down, right = row_after - row, column_after - column
-            length = max(abs(down), abs(right))
-            for step in range(length + 1):
-                y = row + (2 * step * down + length) // (2 * length)
-                x = column + (2 * step * right + length) // (2 * length)
-                drawn[(y + _MARGIN) * stride + x + _MARGIN] = 1
-                self._crossed[(y >> shift) + 1][(x >> shift) + 1] = 1
+            length = max(abs(row_after - row), abs(column_after - column))
+            for y, x in zip(_line(row, row_after, length), _line(column, column_after, length), strict=True):
+                drawn[y * stride + x + first] = 1
+                cell = ((y >> shift) + 1) * row_of_cells + (x >> shift) + 1
+                if cell not in crossed:
+                    self._cross(cell)
+
+    def _cross(self, cell: int) -> None:
+        """Count a cell on a stroke for itself and those around it."""
+        self._crossed.add(cell)
+        for row in (cell - self._row_of_cells, cell, cell + self._row_of_cells):
+            for near in (row - 1, row, row + 1):
+                self._crossed_near[near] += 1
+
+
+def _line(begin: int, end: int, length: int) -> Sequence[int]:
+    """Return the rows or columns of a line's pixels, as `rasterise` finds them."""
+    span = end - begin
+    if not span:
+        return [begin] * (length + 1)
+    if abs(span) == length:
+        return range(begin, end + span // length, span // length)
+    return [begin + place // (2 * length) for place in range(length, length + 2 * span * (length + 1), 2 * span)]
 
 
 _MARGIN = 2
 _CORNER_BITS = 3
 _SECTOR_BITS = 4
 _LEAF_BITS = 5
-_LEAVES = 1 << _LEAF_BITS
-_LENGTHS: tuple[int, ...] = (*range(1, 17), *range(17, 33, 2), *range(33, 62, 4))
+LEAVES = 1 << _LEAF_BITS
+LENGTHS: tuple[int, ...] = (*range(1, 17), *range(17, 33, 2), *range(33, 62, 4))
 """The shortest length of each leaf."""
-_STRAIGHT = _LEAVES // 2 - 1
+STRAIGHT = LEAVES // 2 - 1
 """The leaf of no turn at all; the last leaf is that of turns which have none."""
 _FINE_TURNS = 12
 """Up to this length a place on the ring has its own leaf."""
 
 
-def _length_class(length: int) -> int:
+def length_class(length: int) -> int:
     """Return 0 for no segment, then 1 to 5."""
     return bisect_left(_LENGTH_CLASSES, length)
 
@@ -291,27 +318,18 @@ def _length_class(length: int) -> int:
 _LENGTH_CLASSES = (0, 3, 5, 8, 14)
 
 
-def _polar(down: int, right: int) -> tuple[int, int]:
-    """Return the length of a step in its longer direction, and its place on the ring of such steps, clockwise from right."""
-    length = max(abs(down), abs(right))
-    if right == length and 0 <= down < length:
-        return length, down
-    if down == length and right > -length:
-        return length, 2 * length - right
-    if right == -length and down > -length:
-        return length, 4 * length - down
-    if down == -length and right < length:
-        return length, 6 * length + right
-    return length, 8 * length + down
+def sharpness(turn: int, length: int) -> int:
+    """Return 0 for no turn, 1 for a slight one at the beginning of a step so long, 2 for a sharp one."""
+    return 0 if not turn else 1 if 3 * abs(turn) <= length else 2
 
 
-def _cartesian(length: int, place: int) -> tuple[int, int]:
-    if place < length:
-        return place, length
-    if place < 3 * length:
-        return length, 2 * length - place
-    if place < 5 * length:
-        return 4 * length - place, -length
-    if place < 7 * length:
-        return -length, place - 6 * length
-    return place - 8 * length, length
+def turn_context(length_before: int, length: int, sharpness_before: int) -> int:
+    """Return the context of a turn between steps so long, after another turn."""
+    before = 0 if length_before <= 4 else 1 if length_before <= 8 else 2
+    now = length - 1 if length <= 12 else 12 if length <= 16 else 13 if length <= 24 else 14
+    return (before * GROUPS["turn"][1] + now) * GROUPS["turn"][2] + sharpness_before
+
+
+def turn_width(length: int) -> int:
+    """Return how many places on the ring of a step so long share a leaf."""
+    return 1 << ((length - 1) // _FINE_TURNS).bit_length()
