@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vcmbench.training.losses import deceive_loss, gradient_difference, judge_loss
+from vcmbench.training.losses import Perceptual, deceive_loss, gradient_difference, judge_loss
 from vcmbench.training.perception import perceptual_loss
 from vcmbench.training.recipe import Recipe
 from vcmbench.training.state import State
@@ -19,7 +19,7 @@ _WARM_UP = 200
 _FINAL_SHARE = 0.02
 """Of the learning rate, at the end of half a cosine (Loshchilov and Hutter, 2017)."""
 _LONGEST_GRADIENT = 1.0
-_PATCH = 128
+_PATCH = 96
 """Pixels on a side of what the perceptual loss and the discriminator look at."""
 
 
@@ -30,7 +30,7 @@ class Step:
         self._recipe = recipe
         self._state = state
         self._device = device
-        self._perceptual = perceptual_loss().to(device) if recipe.losses.perceptual else None
+        self._perceptual = _on(device, perceptual_loss()) if recipe.losses.perceptual else None
         self._sums: dict[str, float] = {}
         self._steps = 0
 
@@ -82,6 +82,10 @@ class Step:
         for name, loss in losses.items():
             self._sums[name] = self._sums.get(name, 0.0) + loss.item()
         self._steps += 1
+
+
+def _on(device: str, network: Perceptual) -> Perceptual:
+    return network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]  # torch's hints lack this form
 
 
 def _descend(loss: Tensor, network: nn.Module, optimiser: torch.optim.Optimizer) -> None:
