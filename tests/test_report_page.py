@@ -126,7 +126,7 @@ def test_the_table_has_the_summary_in_it(visit: Visit, stored: tuple[RunDirector
         "rows => rows.map(row => [...row.cells].map(cell => cell.textContent))"
     )
     assert rows == [[row.variant, *table.spell(row)] for row in table.rows]
-    assert page.locator(".caption li").all_text_contents() == list(table.caption)
+    assert page.locator("ul.caption li").all_text_contents() == list(table.caption)
     assert page.locator(".notice").all_text_contents()[:2] == [
         "two people, not a benchmark",
         "Partial run: 2 of 3 shards complete.",
@@ -327,7 +327,7 @@ def test_no_metric_or_no_complete_shard_is_shown(visit: Visit, tmp_path: Path, m
 def test_a_run_without_provenance_has_no_such_section(stored: tuple[RunDirectory, Index]) -> None:
     """The page can be made of a directory that lost its provenance."""
     run, index = stored
-    html = render(index, summarise(run, index), {})
+    html = render(index, summarise(run, index), None, {})
     assert "Conventions" in html
     assert "Provenance" not in html
 

@@ -20,7 +20,7 @@ from vcmbench import __version__
 from vcmbench.interfaces import BitstreamError, ImageError, StorageError, Superseded, UsageError
 
 if TYPE_CHECKING:
-    from vcmbench.config import Job
+    from vcmbench.config import Job, JobFile
     from vcmbench.interfaces import Parameter
     from vcmbench.pipeline.driver import Outcome, Run
     from vcmbench.pipeline.plan import Retry, ShardWork
@@ -180,13 +180,15 @@ def _compute(run: Run, works: list[ShardWork], address: str, workers: int | None
 
 
 def _conclude(directory: RunDirectory, *, log_to_mlflow: bool) -> int:
+    from vcmbench.config import stored_job
     from vcmbench.reports.page import write_report
     from vcmbench.reports.table_text import as_text
 
     index = directory.read_index()
     if index is None:
         raise UsageError(f"{directory.url} is not a run directory: it has no index.json; `vcmbench run JOB.yaml` makes one")
-    summary = write_report(directory, index)
+    job = stored_job(directory)
+    summary = write_report(directory, index, job.report.anchor)
     click.echo(as_text(index, summary))
     failed, transient = index.failed_rows()
     if failed:
@@ -196,15 +198,14 @@ def _conclude(directory: RunDirectory, *, log_to_mlflow: bool) -> int:
         )
     click.echo(f"report:  {directory.url}/report/index.html\nresults: {directory.url}/results/")
     if log_to_mlflow:
-        _track(directory, index, summary)
+        _track(directory, index, summary, job)
     return ERROR_ROWS if sum(summary.table["errors"].to_pylist()) else 0
 
 
-def _track(directory: RunDirectory, index: Index, summary: Summary) -> None:
-    from vcmbench.config import MlflowSection, stored_job
+def _track(directory: RunDirectory, index: Index, summary: Summary, job: JobFile) -> None:
+    from vcmbench.config import MlflowSection
     from vcmbench.pipeline.tracking import Tracking, TrackingError, log_run, without_passwords
 
-    job = stored_job(directory)
     section = job.mlflow or MlflowSection()
     tracking = Tracking(section.tracking_uri, section.experiment)
     parameters = job.model_dump(mode="json")

@@ -114,6 +114,14 @@ class MlflowSection(_Section):
     experiment: str = Field("vcmbench", min_length=1, description="text such as vcmbench")
 
 
+class ReportSection(_Section):
+    """`report:` — what the report compares with."""
+
+    anchor: str | None = Field(
+        None, min_length=1, description="a curve such as jpeg (leave it out for the first with 4 points)"
+    )
+
+
 class JobFile(_Section):
     """A whole job file. A path in it, such as `out` or a data set's `root`, is relative to the working directory."""
 
@@ -131,6 +139,7 @@ class JobFile(_Section):
     shard_size: int = Field(256, ge=1, le=100_000, description="a whole number of images from 1 to 100000")
     time_limit: float = Field(60.0, ge=0.01, le=86_400, description="a number of seconds from 0.01 to 86400")
     mlflow: MlflowSection | None = Field(None, description="a section such as {experiment: vcmbench}")
+    report: ReportSection = Field(ReportSection(), description="a section such as {anchor: jpeg}")
 
 
 class LossesSection(_Section):

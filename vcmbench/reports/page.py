@@ -7,6 +7,8 @@ from typing import Any
 
 import jinja2
 
+from vcmbench.reports.comparison_tables import bd_csv, iso_rate_csv, page_tables, task_rates_csv
+from vcmbench.reports.comparisons import Comparisons, compare_curves
 from vcmbench.reports.summary import Summary, numeric_columns, reported_columns, store, summarise
 from vcmbench.reports.table_files import as_csv, as_latex, as_markdown
 from vcmbench.reports.tables import by_curve, column_titles, rate_performance, spell
@@ -15,21 +17,26 @@ from vcmbench.results import Index, RunDirectory
 _KINDS = {"human": "Human vision", "machine": "Machine vision"}
 
 
-def write_report(run: RunDirectory, index: Index) -> Summary:
-    """Write `summary.parquet` and in `report/` index.html, table1.md, table1.tex and table1.csv; return the summary.
+def write_report(run: RunDirectory, index: Index, anchor: str | None = None) -> Summary:
+    """Write `summary.parquet`, and in `report/` the page and its tables as files; return the summary.
 
-    Result files that cannot be read raise `UsageError`.
+    Curves are compared with the anchor, see `compare_curves`. Result files that cannot be read, and an anchor that the run
+    does not have, raise `UsageError`.
     """
     summary = summarise(run, index)
     store(run, summary)
+    comparisons = compare_curves(index, summary, anchor)
+    if comparisons:
+        for name, spell_out in (("bd", bd_csv), ("iso_rate", iso_rate_csv), ("task_rates", task_rates_csv)):
+            run.write(f"report/{name}.csv", spell_out(comparisons).encode())
     run.write("report/table1.md", as_markdown(index, summary).encode())
     run.write("report/table1.tex", as_latex(index, summary).encode())
     run.write("report/table1.csv", as_csv(index, summary).encode())
-    run.write("report/index.html", render(index, summary, run.read_provenance()).encode())
+    run.write("report/index.html", render(index, summary, comparisons, run.read_provenance()).encode())
     return summary
 
 
-def render(index: Index, summary: Summary, provenance: Mapping[str, Any]) -> str:
+def render(index: Index, summary: Summary, comparisons: Comparisons | None, provenance: Mapping[str, Any]) -> str:
     """The report as HTML with its styles, script and numbers inline; every name in it is escaped."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("vcmbench.reports", "html"),
@@ -44,6 +51,8 @@ def render(index: Index, summary: Summary, provenance: Mapping[str, Any]) -> str
         table=rate_performance(index, summary),
         data=_chart_data(index, summary),
         sections=_chart_sections(index, summary),
+        comparisons=comparisons,
+        compared=list(page_tables(index, summary, comparisons)) if comparisons else [],
         details=list(_details(index, summary)),
         provenance=provenance,
     )

@@ -59,6 +59,8 @@ class Summary:
     notes: tuple[str, ...]
     images: int
     identities: int
+    clusters: int
+    """What the bootstrap draws: identities, and images that have none."""
     complete_shards: int
     total_shards: int
 
@@ -87,6 +89,7 @@ def summarise(run: RunDirectory, index: Index) -> Summary:
         notes=(*_notes(index, grid, by_column, sets), *_notes_of_sets(index, sets)),
         images=int(grid.rows.max(initial=0)),
         identities=grid.identities,
+        clusters=int(grid.clusters.max(initial=-1)) + 1,
         complete_shards=len(grid.files),
         total_shards=len(run.shard_sizes()),
     )
