@@ -233,6 +233,21 @@ def test_a_codec_that_runs_in_the_worker_gives_the_same_rows(images: Path, tmp_p
     assert all(row["psnr_rgb"] == 100 for row in batched)
 
 
+def test_settings_of_the_edge_codec_share_one_analysis(images: Path, tmp_path: Path) -> None:
+    """Settings of both decoders have the same bytes at one number of points, and an equal share of the time of encoding."""
+    settings = [codecs.create("edge", points=points, decoder=name) for points in (0, 15) for name in ("diffusion", "neural")]
+    task = make_task(images, tmp_path / "run", codecs=(settings[0], codecs.create("png"), *settings[1:]))
+    stored = list(_with_times(bring_up_to_date(task), tmp_path / "run").values())
+    assert all(row["status"] == "ok" for row in stored)
+    for image in {row["image"] for row in stored}:
+        edge = {row["variant"]: row for row in stored if row["image"] == image and row["family"] == "edge"}
+        assert len({row["encode_ms"] for row in edge.values()}) == 1
+        for points in (0, 15):
+            classical, neural = (edge[f"edge points={points}{words}"] for words in ("", " decoder=neural"))
+            assert classical["bitstream_hash"] == neural["bitstream_hash"]
+            assert classical["decoded_hash"] != neural["decoded_hash"]
+
+
 def test_an_original_is_computed_once_for_all_settings(images: Path, tmp_path: Path) -> None:
     """Three settings share one batch of originals, so an extractor sees each original once."""
     seen: list[int] = []

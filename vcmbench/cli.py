@@ -156,6 +156,47 @@ def report(out: str, *, mlflow: bool) -> int:
     return _conclude(RunDirectory(out), log_to_mlflow=mlflow)
 
 
+@commands.command(epilog='Example: vcmbench compare runs/before runs/after --pair "edge points=15" "edge points=40"')
+@click.argument("first")
+@click.argument("others", nargs=-1, required=True)
+@click.option("--pair", "pairs", nargs=2, multiple=True, metavar="FIRST OTHER", help="Compare these settings.")
+@click.option("--csv", "csv_file", type=click.Path(path_type=Path), help="Write the numbers to a file, too.")
+def compare(first: str, others: tuple[str, ...], pairs: tuple[tuple[str, str], ...], csv_file: Path | None) -> None:
+    """Compare runs with the run directory FIRST, image by image: is the new variant better?
+
+    By default settings of the same name are compared. A difference is the other run's value less the first one's, and better
+    or worse where its 95 % interval leaves out 0.
+    """
+    from vcmbench.reports.compare import compare_runs
+    from vcmbench.reports.compare_text import as_csv, as_text, differing_provenance
+
+    one = _finished(first)
+    comparisons = {}
+    for other in others:
+        two = _finished(other)
+        comparisons[other] = compare_runs(one, two, pairs)
+        differing = differing_provenance(one[0].read_provenance(), two[0].read_provenance())
+        click.echo(f"{first}  →  {other}: {as_text(comparisons[other])}\n")
+        click.echo("\n".join(["Provenance:", *(differing or ["no difference"])]))
+    if csv_file:
+        with _opening(str(csv_file)):
+            csv_file.write_text(as_csv(comparisons), encoding="utf-8")
+
+
+def _finished(out: str) -> tuple[RunDirectory, Index]:
+    from vcmbench.results import RunDirectory
+
+    directory = RunDirectory(out)
+    return directory, _index_of(directory)
+
+
+def _index_of(directory: RunDirectory) -> Index:
+    index = directory.read_index()
+    if index is None:
+        raise UsageError(f"{directory.url} is not a run directory: it has no index.json; `vcmbench run JOB.yaml` makes one")
+    return index
+
+
 @contextlib.contextmanager
 def _opening(out: str) -> Iterator[None]:
     try:
@@ -184,9 +225,7 @@ def _conclude(directory: RunDirectory, *, log_to_mlflow: bool) -> int:
     from vcmbench.reports.page import write_report
     from vcmbench.reports.table_text import as_text
 
-    index = directory.read_index()
-    if index is None:
-        raise UsageError(f"{directory.url} is not a run directory: it has no index.json; `vcmbench run JOB.yaml` makes one")
+    index = _index_of(directory)
     job = stored_job(directory)
     summary = write_report(directory, index, job.report.anchor)
     click.echo(as_text(index, summary))

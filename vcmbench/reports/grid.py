@@ -79,6 +79,17 @@ class Grid:
                 matrix[file.places[shown]] = numbers[shown]
         return matrix.reshape(len(self.settings), len(self.images))
 
+    def sources(self) -> list[str | None]:
+        """Return the hash of each image's prepared pixels; None for one that was never coded. Raises as `values` does."""
+        found: list[str | None] = [None] * len(self.images)
+        for file in self.files:
+            with _readable(self.run, file.name):
+                hashes = pq.read_table(file.path, columns=["source_hash"])["source_hash"].to_pylist()
+            for place, source in zip(file.places.tolist(), hashes, strict=True):
+                if place >= 0:
+                    found[place % len(self.images)] = source
+        return found
+
 
 @contextlib.contextmanager
 def open_grid(run: RunDirectory, index: Index) -> Iterator[Grid]:
