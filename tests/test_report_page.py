@@ -11,6 +11,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, sync_playwright
 from synthetic_run import METRICS, Row, fail, setting, twelve_settings, write_run
 
+from vcmbench.reports.comparisons import compare_curves
 from vcmbench.reports.page import render, write_report
 from vcmbench.reports.summary import summarise
 from vcmbench.reports.tables import rate_performance
@@ -188,6 +189,50 @@ def test_markers_stand_at_their_numbers(visit: Visit, stored: tuple[RunDirectory
             assert spots[between][axis] == pytest.approx(start + share * (end - start), abs=0.6)
             rises = rows[last][source] > rows[first][source]
             assert (end > start) == (rises if source == "bpp_mean" else not rises)
+
+
+def test_intervals_are_bands_and_are_told(visit: Visit, tmp_path: Path) -> None:
+    """With enough people each curve has a band between the ends of its intervals, which the tooltip tells."""
+    run, index = write_run(str(tmp_path), twelve_settings(), images=40, people=None)
+    page = visit(reported(run, index))
+    shown = chart(page, "PSNR RGB")
+    assert shown.locator(".band").count() == 4
+    row = next(row for row in summarise(run, index).table.to_pylist() if row["variant"] == "jpeg quality=40")
+    point(page, "PSNR RGB", "jpeg quality=40").hover(force=True)
+    low, high = (f"{row[f'psnr_rgb_{end}']:.5g}" for end in ("low", "high"))
+    assert page.locator("#tooltip div").all_text_contents()[3] == f"95 %: {low} to {high}"
+    middle = place(point(page, "PSNR RGB", "jpeg quality=40"))
+    ends = (
+        shown.locator(".curve")
+        .first.locator(".band")
+        .evaluate(
+            "band => [...band.getAttribute('d').matchAll(/([0-9.]+),([0-9.]+)/g)].map(pair => pair.slice(1).map(Number))"
+        )
+    )
+    box = shown.locator("svg").bounding_box()
+    assert box
+    scale = box["width"] / 440
+    highest = next(y for x, y in ends if abs(box["x"] + scale * x - middle[0]) < 1)
+    share = (row["psnr_rgb_high"] - row["psnr_rgb_mean"]) / (row["psnr_rgb_high"] - row["psnr_rgb_low"])
+    lowest = [y for x, y in ends if abs(box["x"] + scale * x - middle[0]) < 1][1]
+    assert box["y"] + scale * (highest + share * (lowest - highest)) == pytest.approx(middle[1], abs=0.6)
+
+
+def test_curves_are_compared_on_the_page(visit: Visit, tmp_path: Path) -> None:
+    """BD-rates stand with their intervals, what is missing has a note, and further tables open on request."""
+    run, index = write_run(str(tmp_path), twelve_settings(), images=40, people=None)
+    page = visit(reported(run, index))
+    found = compare_curves(index, summarise(run, index))
+    assert found is not None
+    bd_rate = found.against["psnr_rgb"]["webp"].bd_rate
+    tables = page.locator("details.compared")
+    cells = tables.nth(0).locator("tbody tr").first.locator("td")
+    assert cells.first.inner_text().split("\n") == [f"{bd_rate.value:.1f}", f"{bd_rate.low:.1f} to {bd_rate.high:.1f}"]
+    assert "edge has 3 usable points; 4 are needed" in tables.nth(0).locator(".notes").inner_text()
+    last = tables.last.locator("table")
+    assert last.is_hidden()
+    tables.last.locator("summary").click()
+    assert last.is_visible()
 
 
 def test_hovering_a_point_names_setting_rate_value_and_n(visit: Visit, stored: tuple[RunDirectory, Index]) -> None:

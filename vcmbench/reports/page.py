@@ -59,7 +59,7 @@ def render(index: Index, summary: Summary, comparisons: Comparisons | None, prov
 
 
 def _chart_data(index: Index, summary: Summary) -> dict[str, object]:
-    """What the charts draw: the columns, and per curve its points with one mean and one n for each column."""
+    """What the charts draw: the columns, and per curve its points with a mean, interval and n for each column."""
     columns = reported_columns(index)
     curves: dict[str, list[dict[str, object]]] = {}
     for row in by_curve(summary):
@@ -67,6 +67,7 @@ def _chart_data(index: Index, summary: Summary) -> dict[str, object]:
             "setting": row["variant"],
             "bpp": row["bpp_mean"],
             "means": [row[f"{name}_mean"] for name in columns],
+            "intervals": [_interval(row, name) for name in columns],
             "counts": [row[f"{name}_n"] for name in columns],
         }
         curves.setdefault(row["curve"], []).append(point)
@@ -74,6 +75,11 @@ def _chart_data(index: Index, summary: Summary) -> dict[str, object]:
         "columns": [{"title": column.title, "unit": column.unit} for column in columns.values()],
         "curves": [{"name": name, "points": points} for name, points in curves.items()],
     }
+
+
+def _interval(row: Mapping[str, Any], name: str) -> tuple[float, float] | None:
+    low, high = row[f"{name}_low"], row[f"{name}_high"]
+    return None if low is None or high is None else (low, high)
 
 
 def _chart_sections(index: Index, summary: Summary) -> dict[str, list[tuple[int, str, str]]]:

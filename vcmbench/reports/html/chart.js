@@ -101,7 +101,8 @@ function draw(figure, rates) {
     index,
     points: hidden.has(index) ? [] : curve.points.filter((point) => drawable(point) && point.means[column] !== null),
   }));
-  const values = series.flatMap(({ points }) => points.map((point) => point.means[column]));
+  const values = series.flatMap(({ points }) =>
+    points.flatMap((point) => [point.means[column], ...(point.intervals[column] ?? [])]));
   svg.replaceChildren();
   figure.points = [];
   if (values.length === 0) {
@@ -132,6 +133,8 @@ function drawAxes(svg, x, y) {
 function drawCurve(svg, figure, column, index, points, x, y) {
   const group = element("g", { class: `curve c${index % COLOURS}`, "data-curve": index }, svg);
   const places = points.map((point) => ({ point, x: x.place(point.bpp), y: y.place(point.means[column]) }));
+  const certain = places.filter((place) => place.point.intervals[column]);
+  if (certain.length) drawBand(group, certain, (place, end) => y.place(place.point.intervals[column][end]));
   if (places.length > 1) drawLine(group, index, places.map((place) => `${place.x},${place.y}`).join("L"));
   for (const place of places) {
     const words = describe(place.point, column);
@@ -148,6 +151,13 @@ function drawCurve(svg, figure, column, index, points, x, y) {
   }
 }
 
+// The 95 % intervals: an area where a curve has several, else a bar.
+function drawBand(parent, places, height) {
+  const highs = places.map((place) => `${place.x},${height(place, 1)}`);
+  const lows = places.map((place) => `${place.x},${height(place, 0)}`);
+  element("path", { class: "band", d: `M${[...highs, ...lows.reverse()].join("L")}Z` }, parent);
+}
+
 function drawLine(parent, index, path) {
   const dash = DASHES[Math.floor(index / COLOURS) % DASHES.length];
   element("path", { class: "line", d: `M${path}`, "stroke-dasharray": dash }, parent);
@@ -156,7 +166,14 @@ function drawLine(parent, index, path) {
 function describe(point, column) {
   const { title, unit } = columns[column];
   const value = Number(point.means[column].toPrecision(5));
-  return [point.setting, `${point.bpp.toFixed(4)} bpp`, `${title} ${value} ${unit}`.trim(), `n = ${point.counts[column]}`];
+  const interval = point.intervals[column]?.map((end) => Number(end.toPrecision(5)));
+  return [
+    point.setting,
+    `${point.bpp.toFixed(4)} bpp`,
+    `${title} ${value} ${unit}`.trim(),
+    ...(interval ? [`95 %: ${interval[0]} to ${interval[1]}`] : []),
+    `n = ${point.counts[column]}`,
+  ];
 }
 
 // ----------------------------------------------------------------------------------------------------------- tooltip
