@@ -162,7 +162,7 @@ def report(out: str, *, mlflow: bool) -> int:
 @click.option("--pair", "pairs", nargs=2, multiple=True, metavar="FIRST OTHER", help="Compare these settings.")
 @click.option("--csv", "csv_file", type=click.Path(path_type=Path), help="Write the numbers to a file, too.")
 def compare(first: str, others: tuple[str, ...], pairs: tuple[tuple[str, str], ...], csv_file: Path | None) -> None:
-    """Compare runs with the run directory FIRST, image by image: is the new variant better?
+    """Compare runs with the run directory FIRST, image by image.
 
     By default settings of the same name are compared. A difference is the other run's value less the first one's, and better
     or worse where its 95 % interval leaves out 0.

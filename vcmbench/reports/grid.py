@@ -12,6 +12,7 @@ import contextlib
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias, cast
@@ -29,6 +30,8 @@ Matrix: TypeAlias = npt.NDArray[np.float64]
 """S×I: settings down, images across; NaN where there is no value."""
 Places: TypeAlias = npt.NDArray[np.signedinteger]
 
+_AT_ONCE = 2
+"""Files of which it is found at the same time where their rows belong."""
 _NO_REASON = "no reason was stored"
 
 
@@ -110,38 +113,61 @@ def open_grid(run: RunDirectory, index: Index) -> Iterator[Grid]:
 
 
 def _grid(run: RunDirectory, index: Index, paths: Mapping[int, Path]) -> Grid:
-    shards = list(paths)
     settings = tuple(setting.key for setting in index.settings)
     with _readable(run, MANIFEST):
-        images = _manifest(run, shards)
-    shard_of = images["shard"].to_numpy() if shards else np.zeros(0, np.int32)
-    rows, errors = np.zeros((2, len(settings)), np.int64)
-    reasons: Counter[tuple[str | None, str]] = Counter()
-    files = []
-    for shard in shards:
+        images = _manifest(run, list(paths))
+    shard_of = images["shard"].to_numpy() if paths else np.zeros(0, np.int32)
+
+    def placed(shard: int) -> _Placed:
         first, last = np.searchsorted(shard_of, [shard, shard + 1])
-        names = images["image"].slice(first, last - first)
         with _readable(run, index.shards[shard].file):
             described = pq.read_table(
                 paths[shard],
                 columns=["image", "setting", "status", "error", "metric_errors"],
                 read_dictionary=["image", "setting", "status", "error"],
             )
-        setting = _positions(described["setting"], pa.array(settings, pa.string()))
-        image = _positions(described["image"], names)
-        failed = pc.equal(described["status"], "error").to_numpy()
-        asked = (setting >= 0) & (image >= 0)
-        rows += np.bincount(setting[asked], minlength=len(settings))
-        errors += np.bincount(setting[asked & failed], minlength=len(settings))
-        reasons += _reasons(described.filter(pa.array(asked)))
-        places = np.where(asked & ~failed, setting * len(images) + first + image, -1)
-        files.append(
-            _File(
-                index.shards[shard].file, paths[shard], places.astype(np.min_scalar_type(-len(settings) * len(images) - 1))
-            )
-        )
+        return _placed(described, settings, images["image"].slice(first, last - first), first, len(images))
+
+    with ThreadPoolExecutor(_AT_ONCE) as threads:
+        found = list(threads.map(placed, paths))
     clusters, identities = _clusters(images["identity"])
-    return Grid(run, files, settings, images["image"], clusters, identities, rows, errors, reasons)
+    return Grid(
+        run,
+        [_File(index.shards[shard].file, paths[shard], each.places) for shard, each in zip(paths, found, strict=True)],
+        settings,
+        images["image"],
+        clusters,
+        identities,
+        rows=sum((each.rows for each in found), np.zeros(len(settings), np.int64)),
+        errors=sum((each.errors for each in found), np.zeros(len(settings), np.int64)),
+        reasons=sum((each.reasons for each in found), Counter()),
+    )
+
+
+@dataclass(frozen=True)
+class _Placed:
+    """What one file holds: where its rows belong, and what the grid counts."""
+
+    places: Places
+    rows: npt.NDArray[np.int64]
+    errors: npt.NDArray[np.int64]
+    reasons: Counter[tuple[str | None, str]]
+
+
+def _placed(described: pa.Table, settings: Sequence[str], names: pa.ChunkedArray, first: int, images: int) -> _Placed:
+    """Place rows of a shard whose images, so named, are the grid's from `first` on; the grid has so many."""
+    count = len(settings)
+    setting = _positions(described["setting"], pa.array(settings, pa.string()))
+    image = _positions(described["image"], names)
+    failed = pc.equal(described["status"], "error").to_numpy()
+    asked = (setting >= 0) & (image >= 0)
+    places = np.where(asked & ~failed, setting * images + first + image, -1)
+    return _Placed(
+        places.astype(np.min_scalar_type(-count * images - 1)),
+        np.bincount(setting[asked], minlength=count),
+        np.bincount(setting[asked & failed], minlength=count),
+        _reasons(described.filter(pa.array(asked))),
+    )
 
 
 @contextlib.contextmanager
