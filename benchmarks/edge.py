@@ -4,7 +4,8 @@ Each setting codes, decodes and scores every portrait, one at a time on one core
 Means have 95 % bootstrap intervals over portraits; two settings are compared by the differences on the same portraits.
 
     OMP_NUM_THREADS=1 .venv/bin/python benchmarks/edge.py [--portraits PATH] [--images 140]
-        [--decoders diffusion neural] [--boxes dataset|detector] [--cache FILE]
+        [--decoders diffusion neural] [--points 0 15 40 122 ...] [--opponents JPEG WebP ...]
+        [--boxes dataset|detector] [--cache FILE]
     .venv/bin/python benchmarks/edge.py --contact-sheet FILE.png [--sheet-portraits 8] [--decoders neural]
 
 The landmark network and the face detector are expected in `weights` beside the portraits. `--cache` keeps what the opponents
@@ -60,15 +61,18 @@ OPPONENTS = {
 }
 
 
-def measure_all(laboratory: Laboratory, decoders: Sequence[str], cache: Cache) -> Results:
-    """Measure the opponents, then the edge codec with each decoder."""
+def measure_all(
+    laboratory: Laboratory, curves: Sequence[str], decoders: Sequence[str], numbers: Sequence[int], cache: Cache
+) -> Results:
+    """Measure the opponents' curves, then the edge codec with each decoder and number of points."""
     opponents = {
         curve: [
-            measure_opponent(laboratory, f"{curve} q{quality}", family.codec(quality), cache) for quality in family.qualities
+            measure_opponent(laboratory, f"{curve} q{quality}", OPPONENTS[curve].codec(quality), cache)
+            for quality in OPPONENTS[curve].qualities
         ]
-        for curve, family in OPPONENTS.items()
+        for curve in curves
     }
-    edge = {decoder: {points: measure_edge(laboratory, decoder, points) for points in POINTS} for decoder in decoders}
+    edge = {decoder: {points: measure_edge(laboratory, decoder, points) for points in numbers} for decoder in decoders}
     return Results(edge, opponents, jbig1_bpp(laboratory.portraits.images) if decoders else None)
 
 
@@ -140,6 +144,8 @@ def main() -> None:
     parser.add_argument("--portraits", type=Path, default=PORTRAITS, help="a folder in VGGFace2's layout")
     parser.add_argument("--images", type=int, default=140)
     parser.add_argument("--decoders", nargs="*", choices=DECODERS, default=DECODERS)
+    parser.add_argument("--points", nargs="*", type=int, choices=POINTS, default=POINTS, help="the bars need 0 15 40 122")
+    parser.add_argument("--opponents", nargs="*", choices=OPPONENTS, default=tuple(OPPONENTS))
     parser.add_argument(
         "--boxes", choices=("dataset", "detector"), default="dataset", help="whose face boxes NME is found in"
     )
@@ -156,7 +162,7 @@ def main() -> None:
         return
     print(machine("torch", "pillow", "numpy", "onnxruntime", "opencv-contrib-python-headless", "resmem"))
     laboratory = Laboratory(portraits, options.portraits.parent / "weights", options.boxes)
-    results = measure_all(laboratory, options.decoders, Cache(options.cache))
+    results = measure_all(laboratory, options.opponents, options.decoders, options.points, Cache(options.cache))
     print(
         f"{len(portraits.images)} portraits at 256×256, one core; NME in the {options.boxes}'s face boxes of the originals;"
     )
