@@ -57,6 +57,14 @@ class Tally:
             node = 2 * node + bit
         return value
 
+    def run(self, zeros: int, group: str, contexts: Sequence[int]) -> int:
+        """Count the bits up to the first 1."""
+        for context in contexts[:zeros]:
+            self.flag(0, group, context)
+        if zeros < len(contexts):
+            self.flag(1, group, contexts[zeros])
+        return zeros
+
     def uniform(self, value: int, _: int) -> int:
         """Count nothing, as there is nothing to learn."""
         return value

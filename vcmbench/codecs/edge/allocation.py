@@ -68,14 +68,18 @@ def _cost(candidates: Sequence[Candidate], parts: _Parts) -> float:
 
 def _best_parts(candidate: Candidate, price: float) -> list[tuple[int, int]]:
     """Choose by dynamic programming along the stroke: the best so far outside a part, and inside one."""
-    outside, inside = 0.0, -START_BITS * price
+    start = START_BITS * price
+    outside, inside = 0.0, -start
     begins: list[bool] = []
     ends: list[bool] = []
     for bits, worth in zip(candidate.bits, candidate.worth, strict=True):
-        begins.append(outside - START_BITS * price >= inside)
-        inside = max(outside - START_BITS * price, inside) + worth - price * bits
-        ends.append(inside > outside)
-        outside = max(outside, inside)
+        is_begin = outside - start >= inside
+        begins.append(is_begin)
+        inside = (outside - start if is_begin else inside) + worth - price * bits
+        is_end = inside > outside
+        ends.append(is_end)
+        if is_end:
+            outside = inside
     parts = []
     vertex = len(ends)
     while vertex:

@@ -97,4 +97,4 @@ def _encoded(image: Image, settings: Sequence[Edge]) -> list[bytes]:
 
 def _condition(bitstream: bytes) -> Condition:
     held = stream.read(bitstream)
-    return condition(rasterise(held.strokes, held.height, held.width), held.points)
+    return condition(held.raster, held.points)

@@ -33,9 +33,9 @@ def condition(raster: Raster, points: Points) -> Condition:
     """Return what the strokes (H×W) and the points say."""
     height, width = raster.shape
     colours = reconstruct(points.levels)
-    order = in_cells(1 + np.arange(len(points)), points, height, width)
+    mask = in_cells(np.ones(len(points), np.uint8), points, height, width).view(np.bool_)
     painted = in_cells(np.clip(colours, 0, 255).astype(np.uint8), points, height, width)
-    return Condition(diffuse(raster, points.cells, colours, height, width), raster, painted, order > 0)
+    return Condition(diffuse(raster, points.cells, colours, height, width), raster, painted, mask)
 
 
 def in_cells(values: npt.NDArray[Number], points: Points, height: int, width: int) -> npt.NDArray[Number]:
@@ -43,4 +43,7 @@ def in_cells(values: npt.NDArray[Number], points: Points, height: int, width: in
     size = cell_size(height, width)
     grid = np.zeros((-(-height // size), -(-width // size), *values.shape[1:]), values.dtype)
     grid[points.cells[:, 0], points.cells[:, 1]] = values
-    return grid.repeat(size, 0).repeat(size, 1)[:height, :width]
+    rows, columns, *others = grid.shape
+    blocks = np.empty((rows, size, columns, size, *others), values.dtype)
+    blocks[:] = grid[:, None, :, None]
+    return blocks.reshape(rows * size, columns * size, *others)[:height, :width]

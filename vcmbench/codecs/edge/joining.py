@@ -44,9 +44,13 @@ def join(chains: Sequence[Stroke]) -> list[Stroke]:
 
 def _pairs(chains: Sequence[Stroke]) -> list[tuple[int, int]]:
     """Return the ends near each other, the best first; end 2k is the beginning of chain k, and 2k + 1 its last pixel."""
-    ends = np.stack([chain[[0, -1]] for chain in chains]).reshape(-1, 2)
-    arrivals = np.stack([(chain[0] - chain[: _MEMORY + 1][-1], chain[-1] - chain[-_MEMORY - 1 :][0]) for chain in chains])
-    directions = arrivals.reshape(-1, 2) / np.maximum(np.hypot(*arrivals.reshape(-1, 2).T), 1)[:, None]
+    pixels, lengths = np.concatenate(chains), np.array([len(chain) for chain in chains])
+    last = np.cumsum(lengths) - 1
+    back = np.minimum(_MEMORY, lengths - 1)
+    first = last - lengths + 1
+    ends = pixels[np.stack((first, last), axis=1).ravel()]
+    arrivals = ends - pixels[np.stack((first + back, last - back), axis=1).ravel()]
+    directions = arrivals / np.maximum(np.hypot(*arrivals.T), 1)[:, None]
     near = cKDTree(ends).query_pairs(_REACH, p=np.inf, output_type="ndarray")
     near = near[np.lexsort(near.T)]
     gaps = np.hypot(*(ends[near[:, 0]] - ends[near[:, 1]]).T)

@@ -36,20 +36,24 @@ class Decoder(nn.Module):
     def __init__(self, widths: Sequence[int] = WIDTHS) -> None:
         super().__init__()
         fine, *coarse = widths
-        self.stem = nn.Conv2d(CONDITIONS, fine, 4, stride=2, padding=1)
+        self.stem = Rectified(CONDITIONS, fine, 4, stride=2, padding=1)
         self.place = nn.Conv2d(3, coarse[0], 1)
         self.down = nn.ModuleList(nn.Conv2d(above, below, 2, stride=2) for above, below in itertools.pairwise(widths))
         self.encode = nn.ModuleList(Residual(width) for width in coarse)
         self.up = nn.ModuleList(nn.Conv2d(below, above, 1) for above, below in itertools.pairwise(widths))
         self.decode = nn.ModuleList(Residual(width) for width in coarse[:-1])
-        self.join = nn.Conv2d(fine, fine, 3, padding=1)
+        self.join = Rectified(fine, fine, 3, padding=1)
         self.head = nn.Conv2d(fine, 12, 3, padding=1)
         for parameter in self.head.parameters():
             nn.init.zeros_(parameter)
 
     def forward(self, conditions: Tensor) -> Tensor:
         """Add the residual to the diffused picture, the first three channels of the conditions."""
-        skipped = [functional.relu(self.stem(conditions.to(self.stem.weight.dtype)))]
+        return conditions[:, :3] + self.residual(conditions).float()
+
+    def residual(self, conditions: Tensor) -> Tensor:
+        """Return what the diffused pictures lack, B×3×H×W."""
+        skipped = [self.stem(conditions.to(self.place.weight.dtype))]
         features = self.down[0](skipped[0])
         features = self.encode[0](features + self.place(_places(conditions, features)))
         for down, encode in zip(self.down[1:], self.encode[1:], strict=True):
@@ -57,9 +61,25 @@ class Decoder(nn.Module):
             features = encode(down(features))
         for up, decode in zip(reversed(self.up[1:]), reversed(self.decode), strict=True):
             features = decode(_twice(up(features)) + skipped.pop())
-        features = functional.relu(self.join(functional.relu(_twice(self.up[0](features)) + skipped.pop())))
-        residual = functional.pixel_shuffle(self.head(features), 2)
-        return conditions[:, :3] + residual.float()
+        features = self.join(functional.relu(_twice(self.up[0](features)) + skipped.pop()))
+        return functional.pixel_shuffle(self.head(features), 2)
+
+
+class Rectified(nn.Conv2d):
+    """A convolution of which what is below 0 becomes 0."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        """B×C×H×W to as many channels as it has."""
+        return functional.relu(super().forward(features))
+
+
+class Added(nn.Conv2d):
+    """A convolution that is added to something."""
+
+    def forward(self, features: Tensor, sum_before: Tensor | None = None) -> Tensor:
+        """B×C×H×W, and what it is added to, to the same shape as that."""
+        change = super().forward(features)
+        return change if sum_before is None else sum_before + change
 
 
 class Residual(nn.Module):
@@ -67,13 +87,13 @@ class Residual(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.first = nn.Conv2d(width, width, 3, padding=1)
-        self.second = nn.Conv2d(width, width, 3, padding=1)
+        self.first = Rectified(width, width, 3, padding=1)
+        self.second = Added(width, width, 3, padding=1)
 
     def forward(self, features: Tensor) -> Tensor:
         """B×C×H×W to the same shape."""
-        change: Tensor = self.second(functional.relu(self.first(functional.relu(features))))
-        return features + change
+        changed: Tensor = self.second(self.first(functional.relu(features)), features)
+        return changed
 
 
 def _twice(features: Tensor) -> Tensor:
@@ -85,7 +105,7 @@ def _places(conditions: Tensor, features: Tensor) -> Tensor:
     count, _, height, width = features.shape
     rows = torch.linspace(-1, 1, height, dtype=features.dtype, device=features.device).view(1, 1, height, 1)
     columns = torch.linspace(-1, 1, width, dtype=features.dtype, device=features.device).view(1, 1, 1, width)
-    density = conditions[:, 7:].mean((1, 2, 3), keepdim=True).sqrt().to(features.dtype)
+    density = conditions[:, 7:].mean((1, 2, 3), keepdim=True, dtype=torch.float32).sqrt().to(features.dtype)
     return torch.cat([plane.expand(count, 1, height, width) for plane in (rows, columns, density)], 1)
 
 
@@ -110,7 +130,44 @@ def shipped(device: str) -> Decoder:
     weights = {name: tensor.to(_dtype(device)) for name, tensor in load_file(WEIGHTS).items()}
     network.load_state_dict(weights, assign=True)
     network.requires_grad_(requires_grad=False).eval()
+    if device == "cpu" and torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]  # torch's hints lack it
+        _pack(network)
     return network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]  # torch's hints lack this form
+
+
+class _Packed(nn.Module):
+    """A convolution by oneDNN with its weights laid out once for the size of picture that it is given.
+
+    By the names that `torch.compile` calls oneDNN by; `nn.Conv2d` lays them out anew each time.
+    """
+
+    def __init__(self, layer: nn.Conv2d) -> None:
+        super().__init__()
+        self.weight, self.bias = layer.weight, layer.bias
+        self._how = (list(layer.padding), list(layer.stride), list(layer.dilation), layer.groups)
+        self._then = "relu" if isinstance(layer, Rectified) else "none"
+        self._shape: torch.Size | None = None
+
+    def forward(self, features: Tensor, sum_before: Tensor | None = None) -> Tensor:
+        """1×C×H×W, channels last, to the same layout; what it is added to is overwritten."""
+        if features.shape != self._shape:
+            self._laid_out = torch.ops.mkldnn._reorder_convolution_weight(self.weight, *self._how, list(features.shape))
+            self._shape = features.shape
+        given = (features, self._laid_out, self.bias, *self._how)
+        if sum_before is None:
+            result: Tensor = torch.ops.mkldnn._convolution_pointwise(*given, self._then, [], "")
+        else:
+            result = torch.ops.mkldnn._convolution_pointwise_.binary(sum_before, *given, "add", 1, None, [], None)
+        return result
+
+
+def _pack(module: nn.Module) -> None:
+    """Exchange all convolutions inside for packed ones; from then on it only decodes, one picture at a time, on the CPU."""
+    for name, part in module.named_children():
+        if isinstance(part, nn.Conv2d):
+            setattr(module, name, _Packed(part))
+        else:
+            _pack(part)
 
 
 def backend(device: str = "cpu") -> str:
@@ -127,16 +184,21 @@ def _dtype(device: str) -> torch.dtype:
 @torch.inference_mode()
 def _reconstruct(network: Decoder, condition: Condition, device: str) -> Image:
     height, width = condition.raster.shape
-    planes = stack(condition)[None].to(device)
-    padded = functional.pad(planes, (0, -width % MULTIPLE, 0, -height % MULTIPLE), mode="replicate")
+    planes = stack(condition, _dtype(device))[None].to(device)
+    beyond = (0, -width % MULTIPLE, 0, -height % MULTIPLE)
+    padded = functional.pad(planes, beyond, mode="replicate") if any(beyond) else planes
     with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
-        picture = network(padded.contiguous(memory_format=torch.channels_last))[0, :, :height, :width]
-    return picture.mul(255).round_().clamp_(0, 255).byte().permute(1, 2, 0).contiguous().cpu().numpy()  # type: ignore[no-any-return]  # numpy() is untyped
+        residual = network.residual(padded.contiguous(memory_format=torch.channels_last))[0, :, :height, :width]
+    picture = residual.permute(1, 2, 0).float().cpu().mul_(255).add_(torch.from_numpy(condition.diffused))
+    return picture.round_().clamp_(0, 255).byte().contiguous().numpy()
 
 
-def stack(condition: Condition) -> Tensor:
-    """Return 8×H×W float32: the diffused picture in [0, 1], strokes (1), the points' colours in [−½, ½], and points (1)."""
-    mask = torch.from_numpy(condition.mask)[None].float()
-    colours = torch.from_numpy(condition.colours).permute(2, 0, 1) / 255
-    diffused = torch.from_numpy(condition.diffused).permute(2, 0, 1) / 255
-    return torch.cat([diffused, torch.from_numpy(condition.raster)[None].float(), (colours - 0.5) * mask, mask])
+def stack(condition: Condition, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Return 8×H×W: the diffused picture in [0, 1], strokes (1), the points' colours in [−½, ½], and points (1)."""
+    planes = torch.empty((CONDITIONS, *condition.raster.shape), dtype=dtype)
+    diffused, strokes, colours, mask = torch.split(planes, [3, 1, 3, 1])
+    torch.mul(torch.from_numpy(condition.diffused).permute(2, 0, 1), 1 / 255, out=diffused)
+    strokes.copy_(torch.from_numpy(condition.raster))
+    mask.copy_(torch.from_numpy(condition.mask))
+    colours.copy_(torch.from_numpy(condition.colours).permute(2, 0, 1)).mul_(1 / 255).sub_(0.5).mul_(mask)
+    return planes

@@ -56,21 +56,25 @@ def _segment_weights(pixels: _Complex, last: _Places) -> npt.NDArray[np.float32]
     lowest, highest = np.full(len(pixels), -np.inf), np.full(len(pixels), np.inf)
     farthest = np.zeros(len(pixels))
     for step in range(1, _LONGEST + 1):
-        begins = begins[begins + step <= last[begins]]
-        chord = pixels[begins + step] - pixels[begins]
+        left = begins + step <= last[begins]
+        begins, ahead, farthest = begins[left], ahead[left], farthest[left]
+        lowest, highest = lowest[left], highest[left]
+        ends = begins + step
+        chord = pixels[ends] - pixels[begins]
         length = np.abs(chord)
         if step <= 2:  # the second pixel tells the direction better; from then on angles are measured from it
-            ahead[begins] = chord.conj()
-        direction = np.angle(chord * ahead[begins])
-        fits = (lowest[begins] <= direction) & (direction <= highest[begins])
-        fits &= (length > 0) & (length + _TOLERANCE >= farthest[begins])
-        distortion = _DEVIATION_BITS * deviations.of(begins[fits], begins[fits] + step)
-        weights[begins[fits] + step, _LONGEST - step] = segment_bits(length[fits]) + distortion
+            ahead = chord.conj()
+        direction = np.angle(chord * ahead)
+        fits = (lowest <= direction) & (direction <= highest)
+        fits &= (length > 0) & (length + _TOLERANCE >= farthest)
+        distortion = _DEVIATION_BITS * deviations.of(begins[fits], ends[fits])
+        weights[ends[fits], _LONGEST - step] = segment_bits(length[fits]) + distortion
         margin = np.where(length > _TOLERANCE, np.arcsin(_TOLERANCE / np.maximum(length, _TOLERANCE)), np.inf)
-        lowest[begins] = np.maximum(lowest[begins], direction - margin)
-        highest[begins] = np.minimum(highest[begins], direction + margin)
-        farthest[begins] = np.maximum(farthest[begins], length)
-        begins = begins[lowest[begins] <= highest[begins]]
+        lowest, highest = np.maximum(lowest, direction - margin), np.minimum(highest, direction + margin)
+        farthest = np.maximum(farthest, length)
+        left = lowest <= highest
+        begins, ahead, farthest = begins[left], ahead[left], farthest[left]
+        lowest, highest = lowest[left], highest[left]
     return weights
 
 

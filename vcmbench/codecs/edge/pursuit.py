@@ -86,6 +86,8 @@ class Places:
 
     def apart(self, scores: Floats, most: int) -> list[int]:
         """Return the best place and up to so many in all that are nearly as good and far from each other."""
+        if most == 1:
+            return [int(scores.argmax())]
         order = np.argsort(-scores)[:_CANDIDATES]
         chosen: list[int] = []
         for place in order[scores[order] >= _NEARLY * scores[order[0]]].tolist():
@@ -155,7 +157,7 @@ def pursue(
         pictures = root * solve(units)
         for _ in range(2):
             pictures -= basis[:, :used] @ (basis[:, :used].T @ pictures)
-        pictures, _ = np.linalg.qr(pictures)
+        pictures = np.linalg.qr(pictures)[0] if len(best) > 1 else pictures / np.linalg.norm(pictures)
         basis[:, used : used + len(best)] = pictures
         used += len(best)
         sgemm(-1, solve(root * pictures), pictures.T @ targets, 1, products.T, overwrite_c=1)

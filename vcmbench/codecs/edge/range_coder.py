@@ -40,7 +40,27 @@ class Encoder:
 
     def bit(self, value: int, contexts: Contexts, context: int) -> None:
         """Code one bit in a context, and adapt it."""
-        self.tree(value, 1, contexts, context - 1)
+        fast, slow = contexts.fast, contexts.slow
+        faster, slower = fast[context], slow[context]
+        zero = (self._width >> _SHIFT) * (faster + slower)
+        if value:
+            self._low += zero
+            self._width -= zero
+            fast[context] = faster - (faster >> FAST)
+            slow[context] = slower - (slower >> SLOW)
+        else:
+            self._width = zero
+            fast[context] = faster + (_ONE - faster >> FAST)
+            slow[context] = slower + (_ONE - slower >> SLOW)
+        if self._width < _BOTTOM:
+            self._shift()
+
+    def run(self, zeros: int, contexts: Contexts, places: Sequence[int]) -> None:
+        """Code so many bits 0, then a 1, in contexts one after the other; no 1 where there are only so many contexts."""
+        for context in places[:zeros]:
+            self.bit(0, contexts, context)
+        if zeros < len(places):
+            self.bit(1, contexts, places[zeros])
 
     def tree(self, value: int, bits: int, contexts: Contexts, base: int) -> None:
         """Code a number of so many bits, the highest first, each in a context of its own for each value of those above.
@@ -109,21 +129,38 @@ class Decoder:
     """Decodes the bits of one layer, from a place in a stream."""
 
     def __init__(self, stream: bytes, start: int) -> None:
-        self._stream = stream
-        self._next = start + STATE_BYTES
-        self._code = int.from_bytes(stream[start : self._next].ljust(STATE_BYTES, b"\0"), "big")
+        self._start = start
+        self._bytes = stream[start:] + bytes(STATE_BYTES)
+        self._next = STATE_BYTES
+        self._code = int.from_bytes(self._bytes[:STATE_BYTES], "big")
         self._width = _TOP - 1
 
     def bit(self, contexts: Contexts, context: int) -> int:
         """Decode one bit in a context, and adapt it; raise `BitstreamError` behind the end of the stream."""
-        return self.tree(1, contexts, context - 1)
+        fast, slow = contexts.fast, contexts.slow
+        faster, slower = fast[context], slow[context]
+        zero = (self._width >> _SHIFT) * (faster + slower)
+        if self._code < zero:
+            self._width = zero
+            fast[context] = faster + (_ONE - faster >> FAST)
+            slow[context] = slower + (_ONE - slower >> SLOW)
+            if zero < _BOTTOM:
+                self._shift()
+            return 0
+        self._code -= zero
+        self._width -= zero
+        fast[context] = faster - (faster >> FAST)
+        slow[context] = slower - (slower >> SLOW)
+        if self._width < _BOTTOM:
+            self._shift()
+        return 1
 
     def tree(self, bits: int, contexts: Contexts, base: int) -> int:
         """Decode a number of so many bits; raise `BitstreamError` behind the end of the stream."""
         fast, slow = contexts.fast, contexts.slow
         code, width = self._code, self._width
-        node = 1
-        for _ in range(bits):
+        node, end = 1, 1 << bits
+        while node < end:
             context = base + node
             faster, slower = fast[context], slow[context]
             zero = (width >> _SHIFT) * (faster + slower)
@@ -143,7 +180,30 @@ class Decoder:
                 self._shift()
                 code, width = self._code, self._width
         self._code, self._width = code, width
-        return node - (1 << bits)
+        return node - end
+
+    def run(self, contexts: Contexts, places: Sequence[int]) -> int:
+        """Decode bits in contexts one after the other, up to the first 1; return how many 0 come before it."""
+        fast, slow = contexts.fast, contexts.slow
+        code, width = self._code, self._width
+        zeros = 0
+        for context in places:
+            faster, slower = fast[context], slow[context]
+            zero = (width >> _SHIFT) * (faster + slower)
+            if code >= zero:
+                self._code, self._width = code, width
+                self.bit(contexts, context)
+                return zeros
+            zeros += 1
+            width = zero
+            fast[context] = faster + (_ONE - faster >> FAST)
+            slow[context] = slower + (_ONE - slower >> SLOW)
+            if width < _BOTTOM:
+                self._code, self._width = code, width
+                self._shift()
+                code, width = self._code, self._width
+        self._code, self._width = code, width
+        return zeros
 
     def uniform(self, count: int) -> int:
         """Decode a whole number below `count`, all being equally likely."""
@@ -158,16 +218,18 @@ class Decoder:
     @property
     def end(self) -> int:
         """Where the layer's bytes end, once its last bit is decoded."""
-        return self._next - STATE_BYTES + _tail_bytes(self._width)
+        return self._start + self._next - STATE_BYTES + _tail_bytes(self._width)
 
     def _shift(self) -> None:
-        while self._width < _BOTTOM:
-            if self._next - STATE_BYTES >= len(self._stream):
-                raise BitstreamError("edge: the stream ends inside a layer")
-            following = self._stream[self._next] if self._next < len(self._stream) else 0
-            self._code = (self._code << 8 | following) % _TOP
-            self._width <<= 8
-            self._next += 1
+        code, width, place = self._code, self._width, self._next
+        try:
+            while width < _BOTTOM:
+                code = (code << 8 | self._bytes[place]) % _TOP
+                width <<= 8
+                place += 1
+        except IndexError:
+            raise BitstreamError("edge: the stream ends inside a layer") from None
+        self._code, self._width, self._next = code, width, place
 
 
 def _tail_bytes(width: int) -> int:

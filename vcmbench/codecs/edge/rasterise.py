@@ -18,8 +18,11 @@ def rasterise(strokes: Sequence[Stroke], height: int, width: int) -> Raster:
     raster = np.zeros((height, width), np.bool_)
     if not strokes:
         return raster
-    starts = np.concatenate([stroke[:-1] for stroke in strokes]).astype(np.int64)
-    spans = np.concatenate([np.diff(stroke, axis=0) for stroke in strokes]).astype(np.int64)
+    vertices = np.concatenate(strokes).astype(np.int64)
+    goes_on = np.ones(len(vertices), np.bool_)
+    goes_on[np.cumsum([len(stroke) for stroke in strokes]) - 1] = False
+    starts = vertices[goes_on]
+    spans = vertices[1:][goes_on[:-1]] - starts
     steps = np.abs(spans).max(axis=1)
     counts = steps + 1
     segment = np.repeat(np.arange(len(steps)), counts)

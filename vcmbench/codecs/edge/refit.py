@@ -139,15 +139,18 @@ class _Trellis:
 
     def _path(self, rank: int, total: npt.NDArray[np.float32], before: npt.NDArray[np.int8]) -> Piece:
         start, vertex = self._starts[rank], int(self._lasts[rank])
-        back, move_before, move = (int(part) for part in np.unravel_index(total[vertex].argmin(), total.shape[1:]))
+        moves = total.shape[-1]
+        back, both = divmod(int(total[vertex].argmin()), moves**2)
+        move_before, move = divmod(both, moves)
         path = [(vertex, move)]
         while True:
-            way = int(before[vertex, back, move_before, move])
+            way = before.item(vertex, back, move_before, move)
             vertex -= back + 1
             path.append((vertex, move_before))
             if way < 0:
                 break
-            back, (move_before, move) = way // total.shape[-1], (way % total.shape[-1], move_before)
+            move = move_before
+            back, move_before = divmod(way, moves)
         kept, moved = np.array(path[::-1]).T
         piece = self._pieces[rank]
         return Piece(piece.chain, piece.worth, piece.places[kept - start], self._vertices[kept, moved])

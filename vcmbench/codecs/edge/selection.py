@@ -60,19 +60,21 @@ def _with_layer(
     add = _pursued if end <= _PURSUED else _largest
     new, guess = add(means, pyramid, places, earlier.cells, colours, decoded, end - len(earlier))
     cells = np.concatenate([earlier.cells, new])
-    fitted = _fitted(means, pyramid, cells, colours, guess)
-    points, after = _coloured(pyramid, cells, earlier, fitted)
+    equations = _equations(pyramid, cells)
+    fitted = _fitted(means, pyramid[0], equations, cells, colours, guess)
+    points, after = _coloured(pyramid[0], equations, cells, earlier, fitted)
     if len(earlier) and _error(means, after) > _error(means, decoded):
         before = decoded[:, new[:, 0], new[:, 1]].T
-        careful = [_coloured(pyramid, cells, earlier, before + share * (fitted - before)) for share in _CAREFUL]
+        shares = (before + share * (fitted - before) for share in _CAREFUL)
+        careful = [_coloured(pyramid[0], equations, cells, earlier, each) for each in shares]
         points, after = min([(points, after), *careful], key=lambda each: _error(means, each[1]))
     return points, after
 
 
-def _coloured(pyramid: Sequence[Links], cells: Cells, earlier: Points, colours: Plane) -> tuple[Points, Plane]:
+def _coloured(links: Links, equations: Equations, cells: Cells, earlier: Points, colours: Plane) -> tuple[Points, Plane]:
     """Return all points, those behind the earlier ones in these colours, and what they are decoded to."""
     points = Points(cells, np.concatenate([earlier.levels, quantise(colours)]))
-    return points, _decoded(pyramid, cells, reconstruct(points.levels).astype(np.float32))
+    return points, equations.solved(held(links, cells, reconstruct(points.levels).astype(np.float32)))
 
 
 def _error(means: Plane, decoded: Plane) -> float:
@@ -114,7 +116,7 @@ def _largest(
         new = cells[len(earlier) :]
         guess = means[:, new[:, 0], new[:, 1]].T
         if rounds_left > 1:
-            decoded = _decoded(pyramid, cells, np.concatenate([colours, guess]), 1)
+            decoded = _equations(pyramid, cells).solved(held(pyramid[0], cells, np.concatenate([colours, guess])), 1)
     return new, guess
 
 
@@ -126,9 +128,8 @@ def _worst(error: Plane, taken: npt.NDArray[np.bool_], count: int) -> Cells:
     return _cells(order[:count], taken.shape)
 
 
-def _decoded(pyramid: Sequence[Links], cells: Cells, colours: Plane, passes: int = 2) -> Plane:
-    given = held(pyramid[0], cells, np.concatenate([np.ones((len(cells), 1), np.float32), colours], axis=1))
-    return Equations.of(pyramid, given[0]).solved(given[1:], passes)
+def _equations(pyramid: Sequence[Links], cells: Cells) -> Equations:
+    return Equations.of(pyramid, held(pyramid[0], cells, np.ones((len(cells), 1), np.float32))[0])
 
 
 def _mask(cells: Cells, shape: tuple[int, ...]) -> npt.NDArray[np.bool_]:
@@ -141,17 +142,14 @@ def _cells(numbers: npt.NDArray[np.intp], shape: tuple[int, ...]) -> Cells:
     return np.stack(np.unravel_index(numbers, shape), axis=1).astype(np.int32)
 
 
-def _fitted(means: Plane, pyramid: Sequence[Links], cells: Cells, fixed: Plane, guess: Plane) -> Plane:
+def _fitted(means: Plane, links: Links, equations: Equations, cells: Cells, fixed: Plane, guess: Plane) -> Plane:
     """Return the colours of the points behind the fixed ones that make the squared error over the cells least, nearly."""
-    links, new = pyramid[0], cells[len(fixed) :]
-    colours = np.concatenate([fixed, guess])
-    given = held(links, cells, np.concatenate([np.ones((len(cells), 1), np.float32), colours], axis=1))
-    equations = Equations.of(pyramid, given[0])
+    new = cells[len(fixed) :]
 
     def pulls(error: Plane) -> Plane:
         return HOLD * reached(links, equations.solved(error, 1))[:, new[:, 0], new[:, 1]]
 
-    error = means - equations.solved(given[1:])
+    error = means - equations.solved(held(links, cells, np.concatenate([fixed, guess])))
     scale = pulls(np.ones((1, *links.shape), np.float32))
     change = step = np.zeros((3, len(guess)), np.float32)
     previous = np.full((3, 1), np.inf, np.float32)

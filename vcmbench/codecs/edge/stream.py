@@ -37,6 +37,8 @@ class Stream:
     width: int
     strokes: list[Stroke]
     """In the order and direction in which they are coded, which need not be those in which they were written."""
+    raster: Raster
+    """The pixels on them, by which points are coded."""
     points: Points
     """Of all layers; as many as one of `COUNTS`, or none."""
     ends: tuple[int, ...]
@@ -100,7 +102,7 @@ def read(stream: bytes) -> Stream:
     decoder = Decoder(stream, HEADER_BYTES)
     strokes = read_strokes(decoder, height, width)
     ends = [HEADER_BYTES, layer_end(stream, decoder)]
-    raster: Raster = rasterise(strokes, height, width)
+    raster = rasterise(strokes, height, width)
     points = Points(np.zeros((0, 2), np.int32), np.zeros((0, 3), np.int32))
     for start, stop in _layers():
         if ends[-1] == len(stream):
@@ -111,7 +113,7 @@ def read(stream: bytes) -> Stream:
         points = Points(np.concatenate([points.cells, layer.cells]), np.concatenate([points.levels, layer.levels]))
     if ends[-1] != len(stream):
         raise BitstreamError(f"edge: {len(stream) - ends[-1]} bytes follow the last layer")
-    return Stream(height, width, strokes, points, tuple(ends))
+    return Stream(height, width, strokes, raster, points, tuple(ends))
 
 
 def _read_header(stream: bytes) -> tuple[int, int]:

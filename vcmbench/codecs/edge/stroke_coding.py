@@ -7,15 +7,17 @@ the same strokes.
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import pairwise
 from typing import Protocol, TypeAlias
 
 import numpy as np
 
 from vcmbench.codecs.edge import priors
-from vcmbench.codecs.edge.geometry import Stroke, cell_size
+from vcmbench.codecs.edge.geometry import LARGEST, Stroke, cell_size
 from vcmbench.codecs.edge.range_coder import Contexts, Decoder, Encoder
 from vcmbench.codecs.edge.ring import cartesian, polar
 from vcmbench.interfaces import BitstreamError
@@ -69,6 +71,9 @@ class Coder(Protocol):
     def symbol(self, value: int, bits: int, group: str, context: int) -> int:
         """Code a number of so many bits."""
 
+    def run(self, zeros: int, group: str, contexts: Sequence[int]) -> int:
+        """Code how many bits 0 come before the first 1, each bit in a context of its own."""
+
     def uniform(self, value: int, count: int) -> int:
         """Code a number below the count, all being equally likely."""
 
@@ -77,7 +82,7 @@ def code_strokes(coder: Coder, strokes: Sequence[Stroke], height: int, width: in
     """Return the strokes in the order and direction in which they are coded; those given count only when encoding."""
     if sum(map(len, strokes)) > most_vertices(height, width):
         raise ValueError(f"edge: more than {most_vertices(height, width)} vertices")
-    if sum(int(np.abs(np.diff(stroke, axis=0)).max(axis=1).sum()) for stroke in strokes) > most_steps(height, width):
+    if _total_length(strokes) > most_steps(height, width):
         raise ValueError(f"edge: strokes are longer than {most_steps(height, width)} pixels")
     cell = cell_side(height, width)
     begun: _Begun = {}
@@ -88,6 +93,15 @@ def code_strokes(coder: Coder, strokes: Sequence[Stroke], height: int, width: in
     for beginning in begun.values():
         beginning.sort()
     return [np.array(stroke, np.int32) for stroke in _Canvas(coder, height, width).code_strokes(begun)]
+
+
+def _total_length(strokes: Sequence[Stroke]) -> int:
+    """Return the pixels' steps along all strokes."""
+    if not strokes:
+        return 0
+    steps = np.abs(np.diff(np.concatenate(strokes), axis=0)).max(axis=1)
+    steps[np.cumsum([len(stroke) for stroke in strokes])[:-1] - 1] = 0
+    return int(steps.sum())
 
 
 def cell_side(height: int, width: int) -> int:
@@ -108,6 +122,10 @@ class _Writer:
         self._encoder.tree(value, bits, self._contexts[group], context << bits)
         return value
 
+    def run(self, zeros: int, group: str, contexts: Sequence[int]) -> int:
+        self._encoder.run(zeros, self._contexts[group], contexts)
+        return zeros
+
     def uniform(self, value: int, count: int) -> int:
         self._encoder.uniform(value, count)
         return value
@@ -123,6 +141,9 @@ class _Reader:
 
     def symbol(self, _: int, bits: int, group: str, context: int) -> int:
         return self._decoder.tree(bits, self._contexts[group], context << bits)
+
+    def run(self, _: int, group: str, contexts: Sequence[int]) -> int:
+        return self._decoder.run(self._contexts[group], contexts)
 
     def uniform(self, _: int, count: int) -> int:
         return self._decoder.uniform(count)
@@ -141,54 +162,78 @@ class _Canvas:
         self._height, self._width = height, width
         self._cell = cell_side(height, width)
         self._rows, self._columns = -(-height // self._cell), -(-width // self._cell)
-        self._zones = priors.load("stroke")["zones"]
         self._stride = width + 2 * _MARGIN
         self._drawn = bytearray(self._stride * (height + 2 * _MARGIN))
         self._row_of_cells = self._columns + 2
+        self._cell_of = self._cells_of_pixels()
         self._crossed: set[int] = set()
-        self._crossed_near = bytearray((self._rows + 2) * self._row_of_cells)
+        self._begin_contexts = self._first_contexts()
         self._vertices_left = most_vertices(height, width)
         self._steps_left = most_steps(height, width)
+
+    def _cells_of_pixels(self) -> memoryview:
+        """Return, for each place in `_drawn`, that of its cell in `_begin_contexts`."""
+        row, column = (np.arange(-_MARGIN, side + _MARGIN) // self._cell + 1 for side in (self._height, self._width))
+        return memoryview((row[:, None] * self._row_of_cells + column).astype(np.intc).tobytes()).cast("i")
+
+    def _first_contexts(self) -> list[int]:
+        """Return the contexts of beginnings, in a frame of cells, as long as nothing is drawn."""
+        zones = np.reshape(priors.load("stroke")["zones"], (ZONES, ZONES))
+        row, column = (np.arange(count) * ZONES // count for count in (self._rows, self._columns))
+        contexts: list[int] = np.pad(zones[np.ix_(row, column)] * GROUPS["begin"][1], 1).ravel().tolist()
+        return contexts
 
     def code_strokes(self, begun: _Begun) -> list[_Vertices]:
         """Return the strokes in the order in which they are coded; those given count only when encoding."""
         strokes: list[_Vertices] = []
         for row in range(self._rows):
-            zones = self._zones[row * ZONES // self._rows * ZONES :]
-            for column in range(self._columns):
-                given = begun.get((row, column), [])
-                crossed = min(self._crossed_near[(row + 1) * self._row_of_cells + column + 1], GROUPS["begin"][1] - 1)
-                context = zones[column * ZONES // self._columns] * GROUPS["begin"][1] + crossed
-                more = self._coder.flag(len(given) > 0, "begin", context)
-                number = 0
-                while more:
-                    strokes.append(self._code_stroke(given[number] if given else [], row, column))
-                    self._draw(strokes[-1])
-                    number += 1
-                    more = self._coder.flag(number < len(given), "again", 0)
+            first = (row + 1) * self._row_of_cells + 1
+            waiting = [*sorted(column for row_begun, column in begun if row_begun == row), self._columns]
+            column = 0
+            while True:
+                contexts = self._begin_contexts[first + column : first + self._columns]
+                column += self._coder.run(waiting[bisect_left(waiting, column)] - column, "begin", contexts)
+                if column == self._columns:
+                    break
+                strokes += self._code_cell(begun.get((row, column), []), row, column)
+                column += 1
+        return strokes
+
+    def _code_cell(self, given: list[_Vertices], row: int, column: int) -> list[_Vertices]:
+        """Code the strokes that begin in a cell, of which there are some."""
+        strokes: list[_Vertices] = []
+        more = 1
+        while more:
+            strokes.append(self._code_stroke(given[len(strokes)] if given else [], row, column))
+            self._draw(strokes[-1])
+            more = self._coder.flag(len(strokes) < len(given), "again", 0)
         return strokes
 
     def _code_stroke(self, given: _Vertices, cell_row: int, cell_column: int) -> _Vertices:
         """Code a stroke that begins in a cell; `given` is empty when decoding."""
-        code = self._coder
         top, left = cell_row * self._cell, cell_column * self._cell
         row = top + self._code_corner(given[0][0] - top if given else 0, 0)
         column = left + self._code_corner(given[0][1] - left if given else 0, 1)
         self._vertices_left -= 1
         self._check(row, column)
         stroke = [(row, column)]
+        flag = self._coder.flag
         length, place, turn = 0, 0, 0
-        while True:
-            goal = given[len(stroke)] if given else (row, column)
-            length_before, place_before, turn_before = length, place, turn
-            length, place = polar(goal[0] - row, goal[1] - column)
-            length = self._code_length(length, length_class(length_before))
+        more = 1
+        while more:
+            length_before, place_before = length, place
+            if given:
+                length, place = polar(given[len(stroke)][0] - row, given[len(stroke)][1] - column)
+            length = self._code_length(length, _LENGTH_CLASS[length_before])
+            if length > LARGEST:
+                raise BitstreamError("edge: a segment is too long")
             self._steps_left -= length
+            around = 8 * length
             if length_before:
                 foretold = (2 * place_before * length + length_before) // (2 * length_before)
-                wanted = (place - foretold + 4 * length) % (8 * length) - 4 * length
-                turn = self._code_turn(wanted, length, length_before, turn_before)
-                place = (foretold + turn) % (8 * length)
+                wanted = (place - foretold + 4 * length) % around - 4 * length
+                turn = self._code_turn(wanted, length, length_before, turn)
+                place = (foretold + turn) % around
             else:
                 place = self._code_direction(place, length)
             down, right = cartesian(length, place)
@@ -196,9 +241,9 @@ class _Canvas:
             self._vertices_left -= 1
             self._check(row, column)
             stroke.append((row, column))
-            context = self._nearness(row, column) * GROUPS["end"][1] + min(len(stroke) - 2, GROUPS["end"][1] - 1)
-            if code.flag(len(stroke) == len(given), "end", context):
-                return stroke
+            context = self._nearness(row, column) * _END_CONTEXTS + min(len(stroke) - 2, _END_CONTEXTS - 1)
+            more = not flag(len(stroke) == len(given), "end", context)
+        return stroke
 
     def _check(self, row: int, column: int) -> None:
         if not (0 <= row < self._height and 0 <= column < self._width):
@@ -214,7 +259,7 @@ class _Canvas:
         return high << known | self._coder.symbol(value % (1 << known), known, "corner", axis)
 
     def _code_length(self, length: int, context: int) -> int:
-        leaf = self._coder.symbol(bisect_right(LENGTHS, length) - 1, _LEAF_BITS, "length", context)
+        leaf = self._coder.symbol(_LENGTH_LEAF[length], _LEAF_BITS, "length", context)
         first = LENGTHS[leaf]
         if leaf == LEAVES - 1:
             return first + self._code_beyond(length - first, 0)
@@ -232,8 +277,8 @@ class _Canvas:
     def _code_turn(self, turn: int, length: int, length_before: int, turn_before: int) -> int:
         """Code how many places a step is beside that straight on; what is likely depends on the side of the turn before."""
         side = -1 if turn_before < 0 else 1
-        context = turn_context(length_before, length, sharpness(turn_before, length_before))
-        width = turn_width(length)
+        context = _TURN_BEFORE[length_before] + _TURN_NOW[length] + sharpness(turn_before, length_before)
+        width = _TURN_WIDTH[length]
         coarse, rest = divmod(side * turn + width // 2, width)
         leaf = coarse + STRAIGHT if abs(coarse) <= STRAIGHT else LEAVES - 1
         leaf = self._coder.symbol(leaf, _LEAF_BITS, "turn", context)
@@ -262,39 +307,43 @@ class _Canvas:
         """Return 3 at the image's border, 2 beside or on a drawn stroke, 1 a pixel farther from it, else 0."""
         if not (0 < row < self._height - 1 and 0 < column < self._width - 1):
             return 3
-        drawn, stride = self._drawn, self._stride
+        find, stride = self._drawn.find, self._stride
         corner = row * stride + column
-        if any(1 in drawn[line + 1 : line + 4] for line in (corner + stride, corner + 2 * stride, corner + 3 * stride)):
-            return 2
-        return int(any(1 in drawn[line : line + 5] for line in range(corner, corner + 5 * stride, stride)))
+        for line in range(corner, corner + 5 * stride, stride):
+            if find(1, line, line + 5) >= 0:
+                break
+        else:
+            return 0
+        nearer = range(corner + stride + 1, corner + 4 * stride + 1, stride)
+        return 2 if any(find(1, line, line + 3) >= 0 for line in nearer) else 1
 
     def _draw(self, stroke: _Vertices) -> None:
-        drawn, stride, first = self._drawn, self._stride, _MARGIN * (self._stride + 1)
-        crossed, row_of_cells, shift = self._crossed, self._row_of_cells, self._cell.bit_length() - 1
+        drawn, stride = self._drawn, self._stride
+        pixels: list[int] = []
         for (row, column), (row_after, column_after) in pairwise(stroke):
-            length = max(abs(row_after - row), abs(column_after - column))
-            for y, x in zip(_line(row, row_after, length), _line(column, column_after, length), strict=True):
-                drawn[y * stride + x + first] = 1
-                cell = ((y >> shift) + 1) * row_of_cells + (x >> shift) + 1
-                if cell not in crossed:
-                    self._cross(cell)
+            start = (row + _MARGIN) * stride + column + _MARGIN
+            pixels += [start + offset for offset in _line(row_after - row, column_after - column, stride)]
+        for pixel in pixels:
+            drawn[pixel] = 1
+        for cell in set(map(self._cell_of.__getitem__, pixels)) - self._crossed:
+            self._cross(cell)
 
     def _cross(self, cell: int) -> None:
         """Count a cell on a stroke for itself and those around it."""
         self._crossed.add(cell)
+        contexts = self._begin_contexts
         for row in (cell - self._row_of_cells, cell, cell + self._row_of_cells):
             for near in (row - 1, row, row + 1):
-                self._crossed_near[near] += 1
+                contexts[near] = _CROSSED_ONCE_MORE[contexts[near]]
 
 
-def _line(begin: int, end: int, length: int) -> Sequence[int]:
-    """Return the rows or columns of a line's pixels, as `rasterise` finds them."""
-    span = end - begin
-    if not span:
-        return [begin] * (length + 1)
-    if abs(span) == length:
-        return range(begin, end + span // length, span // length)
-    return [begin + place // (2 * length) for place in range(length, length + 2 * span * (length + 1), 2 * span)]
+@lru_cache(maxsize=512)
+def _line(down: int, right: int, stride: int) -> list[int]:
+    """Return how far from a line's first pixel each one is in memory; they are the pixels that `rasterise` finds."""
+    length = max(abs(down), abs(right))
+    twice = 2 * length
+    steps = range(length + 1)
+    return [(2 * step * down + length) // twice * stride + (2 * step * right + length) // twice for step in steps]
 
 
 _MARGIN = 2
@@ -333,3 +382,15 @@ def turn_context(length_before: int, length: int, sharpness_before: int) -> int:
 def turn_width(length: int) -> int:
     """Return how many places on the ring of a step so long share a leaf."""
     return 1 << ((length - 1) // _FINE_TURNS).bit_length()
+
+
+_LENGTH_CLASS = [length_class(length) for length in range(LARGEST + 1)]
+_LENGTH_LEAF = [bisect_right(LENGTHS, length) - 1 for length in range(LARGEST + 1)]
+_TURN_BEFORE = [turn_context(length, 1, 0) for length in range(LARGEST + 1)]
+_TURN_NOW = [turn_context(1, length, 0) for length in range(LARGEST + 1)]
+_TURN_WIDTH = [turn_width(max(length, 1)) for length in range(LARGEST + 1)]
+_END_CONTEXTS = GROUPS["end"][1]
+_CROSSED_ONCE_MORE = [
+    context + (context % GROUPS["begin"][1] < GROUPS["begin"][1] - 1) for context in range(math.prod(GROUPS["begin"]))
+]
+"""The context of a beginning after another cell near it has been crossed."""

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from itertools import accumulate
+from itertools import chain as joined_chains
+from typing import TypeVar
+
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +19,8 @@ from vcmbench.codecs.edge.joining import join
 from vcmbench.codecs.edge.refit import Piece, refit
 from vcmbench.codecs.edge.stroke_coding import most_vertices
 from vcmbench.interfaces import Image
+
+Number = TypeVar("Number", bound=np.number)
 
 DEFAULT_BUDGET = 56
 """Thousandths of a bit per pixel: with header and check a stream without points then takes .057 bits per pixel."""
@@ -62,9 +68,11 @@ def _along(worth: Plane, chains: list[Stroke]) -> list[npt.NDArray[np.float32]]:
     """Return what the pixels of each chain are worth."""
     if not chains:
         return []
-    values = worth[tuple(np.concatenate(chains).T)]
-    ends = np.cumsum([len(chain) for chain in chains]).tolist()
-    return [values[start:end] for start, end in zip([0, *ends], ends, strict=False)]
+    return _parts(worth[tuple(np.concatenate(chains).T)], list(map(len, chains)))
+
+
+def _parts(joined: npt.NDArray[Number], lengths: list[int]) -> list[npt.NDArray[Number]]:
+    return [joined[end - length : end] for end, length in zip(accumulate(lengths), lengths, strict=True)]
 
 
 def _affordable(pieces: list[Piece], bits: float) -> list[Piece]:
@@ -93,11 +101,11 @@ def trace(edges: Raster, shortest: int = 2) -> list[Stroke]:
     ends = places[np.bitwise_count(around_places) == 1]
     tracer = _Tracer(padded, around)
     chains = [tracer.chain(start) for start in [*ends.tolist(), *places.tolist()] if tracer.left[start]]
-    return [
-        np.stack(np.divmod(np.array(chain), stride), axis=1).astype(np.int32) - 1
-        for chain in chains
-        if len(chain) >= shortest
-    ]
+    kept = [chain for chain in chains if len(chain) >= shortest]
+    pixels = (
+        np.stack(np.divmod(np.array(list(joined_chains.from_iterable(kept)), np.intp), stride), axis=1).astype(np.int32) - 1
+    )
+    return _parts(pixels, list(map(len, kept)))
 
 
 def _without_specks(edges: Raster, shortest: int) -> Raster:
@@ -129,10 +137,16 @@ class _Tracer:
         left, around, steps = self.left, self._around, self._steps
         place = chain[-1]
         while True:
-            ways = [step for step in steps[around[place]] if left[place + step]]
-            if not ways:
+            way = 0
+            for step in steps[around[place]]:
+                if left[place + step]:
+                    if way:
+                        way = self._straightest([each for each in steps[around[place]] if left[place + each]], chain)
+                        break
+                    way = step
+            if not way:
                 break
-            place += ways[0] if len(ways) == 1 else self._straightest(ways, chain)
+            place += way
             left[place] = 0
             chain.append(place)
         recent = chain[-_MEMORY:]
