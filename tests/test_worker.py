@@ -243,7 +243,7 @@ def test_settings_of_the_edge_codec_share_one_analysis(images: Path, tmp_path: P
         edge = {row["variant"]: row for row in stored if row["image"] == image and row["family"] == "edge"}
         assert len({row["encode_ms"] for row in edge.values()}) == 1
         for points in (0, 15):
-            classical, neural = (edge[f"edge points={points}{words}"] for words in ("", " decoder=neural"))
+            classical, neural = (edge[f"edge points={points}{words}"] for words in (" decoder=diffusion", ""))
             assert classical["bitstream_hash"] == neural["bitstream_hash"]
             assert classical["decoded_hash"] != neural["decoded_hash"]
 

@@ -33,7 +33,7 @@ class Edge(Codec):
     version = "1"
     parameters: Mapping[str, Parameter] = {
         "points": Parameter(122, f"key reference pixels: {', '.join(map(str, NUMBERS))}", minimum=0, maximum=NUMBERS[-1]),
-        "decoder": Parameter("diffusion", "what makes a picture of them", choices=("diffusion", "neural")),
+        "decoder": Parameter("neural", "what makes a picture of them", choices=("diffusion", "neural")),
         "edge_budget": Parameter(DEFAULT_BUDGET, "thousandths of a bit per pixel for the edges", minimum=0, maximum=500),
     }
     rate_parameter: str | None = "points"
