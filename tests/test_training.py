@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 from mlflow import MlflowClient
 from safetensors.torch import load_file
 from skimage.data import astronaut
+from skimage.metrics import structural_similarity
 
 from vcmbench.cli import commands
 from vcmbench.codecs.edge.condition import condition
@@ -26,13 +27,13 @@ from vcmbench.training.augmentation import form
 from vcmbench.training.batches import Batches
 from vcmbench.training.inputs import LAYERS, analyse, conditions, original, prepared_files
 from vcmbench.training.loop import Silent, train
-from vcmbench.training.losses import Discriminator, deceive_loss, gradient_difference, judge_loss
+from vcmbench.training.losses import Discriminator, deceive_loss, gradient_difference, judge_loss, structural_difference
 from vcmbench.training.perception import perceptual_loss
 from vcmbench.training.recipe import Recipe
 from vcmbench.training.state import State, export
 from vcmbench.training.step import Step
 
-FACE: Image = np.ascontiguousarray(astronaut()[0:160, 144:304])  # type: ignore[no-untyped-call]  # scikit-image has no type hints
+FACE: Image = np.ascontiguousarray(astronaut()[0:160, 144:304])  # type: ignore[no-untyped-call]  # no hints
 
 JOB = """
 name: small
@@ -141,6 +142,17 @@ def test_the_gradient_difference_is_of_contours() -> None:
     assert gradient_difference(brighter, picture).item() == pytest.approx(2 / 16 / 2)
 
 
+def test_the_structural_difference_is_that_of_scikit_image() -> None:
+    """It is 1 − SSIM as scikit-image finds it with even windows, and 0 for the original."""
+    picture = torch.from_numpy(FACE[None, :96, :80]).permute(0, 3, 1, 2).double() / 255
+    noisy = picture + 0.1 * torch.randn(picture.shape, generator=torch.Generator().manual_seed(0))
+    planes = [each[0].permute(1, 2, 0).numpy() for each in (noisy, picture)]
+    similarity = structural_similarity(*planes, channel_axis=2, data_range=1, use_sample_covariance=False)  # type: ignore[no-untyped-call]  # no hints
+    expected = 1 - similarity
+    assert structural_difference(noisy, picture).item() == pytest.approx(expected, abs=1e-9)
+    assert structural_difference(picture, picture).item() == pytest.approx(0, abs=1e-9)
+
+
 def test_the_perceptual_loss_sees_structure_and_has_a_gradient() -> None:
     """It is 0 for the original, larger for noise than for the same error as a constant, and can be descended."""
     if find_spec("resmem") is None:
@@ -192,7 +204,7 @@ def test_steps_bring_the_decoder_nearer(job: Path) -> None:
 
 def test_a_resumed_training_ends_with_the_same_weights(job: Path, tmp_path: Path) -> None:
     """Two steps, a checkpoint and two more give what four in a row give, discriminator and average included."""
-    losses = ("losses.adversarial=0.1", "losses.adversarial_from=1", "precision=fp32")
+    losses = ("losses.structural=0.1", "losses.adversarial=0.1", "losses.adversarial_from=1", "precision=fp32")
     whole = recipe_of(job, *losses)
     batches = Batches(files_of(whole), 2, seed=0)
     straight = State(whole, "cpu")

@@ -146,6 +146,7 @@ class LossesSection(_Section):
     """`losses:` — how much each counts beside the mean absolute difference, and when the discriminator joins in."""
 
     gradient: float = Field(1.0, ge=0, description="a number from 0")
+    structural: float = Field(0.0, ge=0, description="a number from 0")
     perceptual: float = Field(0.0, ge=0, description="a number from 0")
     adversarial: float = Field(0.0, ge=0, description="a number from 0")
     adversarial_from: int = Field(0, ge=0, description="a whole number of steps from 0")

@@ -42,6 +42,7 @@ class Downscale(Codec):
         self.parameters = {**Downscale.parameters, **self.wrapped.parameters}
         self.rate_parameter = self.wrapped.rate_parameter
         self.runs_in = self.wrapped.runs_in
+        self.scalable = self.wrapped.scalable
 
     @property
     def defaults(self) -> Mapping[str, ParameterValue]:

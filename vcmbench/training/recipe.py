@@ -25,6 +25,7 @@ class Weights:
     """How much each loss counts beside the mean absolute difference of the samples in [0, 1]; 0 leaves a loss out."""
 
     gradient: float = 1.0
+    structural: float = 0.0
     perceptual: float = 0.0
     adversarial: float = 0.0
     adversarial_from: int = 0

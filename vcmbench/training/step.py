@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vcmbench.training.losses import Perceptual, deceive_loss, gradient_difference, judge_loss
+from vcmbench.training.losses import Perceptual, deceive_loss, gradient_difference, judge_loss, structural_difference
 from vcmbench.training.perception import perceptual_loss
 from vcmbench.training.recipe import Recipe
 from vcmbench.training.state import State
@@ -46,6 +46,8 @@ class Step:
         with self._passes():
             made = state.decoder(conditions)
             losses = {"l1": (made - originals).abs().mean(), "gradient": gradient_difference(made, originals)}
+            if weights.structural:
+                losses["structural"] = structural_difference(made, originals)
             if self._perceptual:
                 losses["perceptual"] = self._perceptual(made[patch], originals[patch])
             if adversarial:
@@ -73,9 +75,12 @@ class Step:
         return torch.autocast(self._device.partition(":")[0], torch.bfloat16, enabled=self._recipe.precision == "bf16")
 
     def _patch(self, pictures: Tensor) -> tuple[slice, ...]:
-        """The same square of all pictures of a batch, at random."""
+        """The same square of all pictures of a batch, at random; rather in the middle, where a face's features are."""
         random = np.random.default_rng([self._recipe.seed, self._state.step, 1])
-        starts = [int(random.integers(max(1, side - _PATCH + 1))) for side in pictures.shape[2:]]
+        starts = [
+            round(random.triangular(0, (side - _PATCH) / 2, side - _PATCH)) if side > _PATCH else 0
+            for side in pictures.shape[2:]
+        ]
         return (slice(None), slice(None), *(slice(start, start + _PATCH) for start in starts))
 
     def _remember(self, losses: Mapping[str, Tensor]) -> None:

@@ -37,6 +37,7 @@ class Edge(Codec):
         "edge_budget": Parameter(DEFAULT_BUDGET, "thousandths of a bit per pixel for the edges", minimum=0, maximum=500),
     }
     rate_parameter: str | None = "points"
+    scalable = True
 
     def __init__(self, **params: object) -> None:
         """Resolve the defaults; raise `ParameterError` for a number of points at which no layer ends."""
