@@ -126,15 +126,22 @@ def _code_one(encoder: Codec, decoder: Codec, original: Image, target: Image) ->
         start = time.perf_counter()
         bitstream = encoder.encode(original)
         encode_ms = 1e3 * (time.perf_counter() - start)
-        if fault := fault_of(encoder, bitstream):
-            return fault
-        start = time.perf_counter()
-        image = decoder.decode(bitstream)
-        decode_ms = 1e3 * (time.perf_counter() - start)
     except BaseException as error:  # noqa: BLE001  # a plug-in may raise anything, and not all of it can be pickled
         raise_want_of_memory(error)
         return Failure(f"{encoder.variant}: {describe(error)}")
-    return keep(encoder, bitstream, image, target, encode_ms, decode_ms)
+    return fault_of(encoder, bitstream) or decode_one(decoder, Encoded(bitstream, encode_ms), target)
+
+
+def decode_one(codec: Codec, encoded: Encoded, target: Image) -> Coded | Failure:
+    """Decode a bitstream into its place; an exception becomes a `Failure`, but a want of memory is raised."""
+    try:
+        start = time.perf_counter()
+        image = codec.decode(encoded.bitstream)
+        decode_ms = 1e3 * (time.perf_counter() - start)
+    except BaseException as error:  # noqa: BLE001  # see above
+        raise_want_of_memory(error)
+        return Failure(f"{codec.variant}: {describe(error)}")
+    return keep(codec, encoded.bitstream, image, target, encoded.encode_ms, decode_ms)
 
 
 def fault_of(codec: Codec, bitstream: object) -> Failure | None:

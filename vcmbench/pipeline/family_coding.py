@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from vcmbench.interfaces import Codec, Image
 from vcmbench.pipeline.blocks import BlockName, open_block
-from vcmbench.pipeline.coding import Coded, Encoded, Failure, fault_of, keep, raise_want_of_memory
+from vcmbench.pipeline.coding import Coded, Encoded, Failure, decode_one, fault_of, raise_want_of_memory
 from vcmbench.pipeline.processes import describe
 
 Outcome: TypeAlias = Coded | Encoded | Failure
@@ -33,7 +33,7 @@ def code_family(
     decoders: list[Codec] = [pickle.loads(pickle.dumps(codec)) for codec in codecs]  # noqa: S301  # the codecs themselves
     for place in places:
         yield [
-            _decode(decoder, outcome, images[place])
+            decode_one(decoder, outcome, images[place])
             if isinstance(outcome, Encoded) and decoder.runs_in == "process"
             else outcome
             for decoder, outcome, images in zip(decoders, _encode(codecs, originals[place]), decoded, strict=True)
@@ -65,14 +65,3 @@ def _encode(codecs: Sequence[Codec], original: Image) -> list[Encoded | Failure]
         fault_of(codec, bitstream) or Encoded(bitstream, encode_ms)
         for codec, bitstream in zip(codecs, bitstreams, strict=True)
     ]
-
-
-def _decode(codec: Codec, encoded: Encoded, target: Image) -> Coded | Failure:
-    try:
-        start = time.perf_counter()
-        image = codec.decode(encoded.bitstream)
-        decode_ms = 1e3 * (time.perf_counter() - start)
-    except BaseException as error:  # noqa: BLE001  # see above
-        raise_want_of_memory(error)
-        return Failure(f"{codec.variant}: {describe(error)}")
-    return keep(codec, encoded.bitstream, image, target, encoded.encode_ms, decode_ms)
