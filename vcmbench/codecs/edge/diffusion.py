@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, TypeAlias
 
 import cv2
@@ -23,8 +24,8 @@ LEAK = 0.005
 """Conductance between two pixels of which one is on a stroke; elsewhere it is 1."""
 HOLD = 0.5
 """Conductance between a point's colour and its cell."""
-REACH = (0.5, 0.5, 0.5)
-"""How strongly, in each of three steps, a point also holds the neighbours of the cells that it holds already."""
+REACH, REACH_STEPS = 0.5, 3
+"""How strongly, in each of so many steps, a point also holds the neighbours of the cells that it holds already."""
 MEAN_HOLD = 0.1
 """How strongly the mean portrait holds each cell where there is no point; more of it, and strokes part its tones less."""
 SHADE, SHADE_BLUR = 40.0, 1.5
@@ -56,6 +57,15 @@ class Links:
     def shape(self) -> tuple[int, int]:
         """Rows and columns of the grid."""
         return len(self.across), self.down.shape[1]
+
+    @cached_property
+    def around(self) -> Plane:
+        """Return 4×H×(W+2): each sample's links to the left, to the right, above and below, in rows with a frame."""
+        height, width = self.shape
+        around = np.zeros((4, height, width + 2), np.float32)
+        around[0, :, 2:-1] = around[1, :, 1:-2] = self.across
+        around[2, 1:, 1:-1] = around[3, :-1, 1:-1] = self.down
+        return around
 
 
 def diffuse(raster: Raster, cells: Cells, colours: npt.NDArray[Any], height: int, width: int) -> Plane:
@@ -157,15 +167,17 @@ def held(links: Links, cells: Cells, values: npt.NDArray[Any]) -> Plane:
 
 def reached(links: Links, planes: Plane) -> Plane:
     """Return C×rows×columns: each cell with what reaches it from the cells around; as much as reaches them from it."""
-    for share in REACH:
-        wider = planes.copy()
-        across, down = share * links.across, share * links.down
-        wider[:, :, 1:] += across * planes[:, :, :-1]
-        wider[:, :, :-1] += across * planes[:, :, 1:]
-        wider[:, 1:] += down * planes[:, :-1]
-        wider[:, :-1] += down * planes[:, 1:]
-        planes = wider
-    return planes
+    framed = _framed(planes)
+    samples, neighbours = _views(framed)
+    conductances = (np.float32(REACH) * links.around).reshape(4, -1)
+    part = np.empty_like(samples)
+    for _ in range(REACH_STEPS):
+        wider = samples.copy()
+        for conductance, neighbour in zip(conductances, neighbours, strict=True):
+            np.multiply(conductance, neighbour, out=part)
+            wider += part
+        samples[...] = wider
+    return framed[:, 1:-1, 1:-1]
 
 
 @dataclass(frozen=True)
@@ -178,11 +190,8 @@ class _Grid:
 
     @classmethod
     def of(cls, links: Links, hold: Plane | float) -> _Grid:
-        height, width = links.shape
-        shares = np.zeros((4, height, width + 2), np.float32)
-        shares[0, :, 2:-1] = shares[1, :, 1:-2] = links.across
-        shares[2, 1:, 1:-1] = shares[3, :-1, 1:-1] = links.down
-        total = shares[:, :, 1:-1].sum(0) + hold
+        total = links.around[:, :, 1:-1].sum(0) + hold
+        shares = links.around.copy()
         shares[:, :, 1:-1] /= total
         return cls(total, shares.reshape(4, -1))
 

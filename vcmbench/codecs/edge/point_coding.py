@@ -42,14 +42,13 @@ def read_points(decoder: Decoder, count: int, earlier: Points, raster: Raster) -
 
 def code_points(code: Code, layer: Points | None, count: int, earlier: Points, raster: Raster) -> Points:
     """Code the `count` points of a layer, known only when encoding; return them in reading order."""
-    if layer is None:
-        given, levels = _NO_CELLS, [[0, 0, 0] for _ in range(count)]
-    else:
-        order = np.lexsort(layer.cells.T[::-1])
-        given, levels = layer.cells, layer.levels[order].tolist()
+    given = _NO_CELLS if layer is None else layer.cells
     cells = np.array(point_places.code_places(code, given, count, earlier, raster), np.int32)
-    point_levels.code_levels(code, cells, levels, earlier, raster)
-    return Points(cells, np.array(levels, np.int32))
+    if layer is None:
+        return Points(cells, point_levels.read_levels(code, cells, earlier, raster))
+    levels = layer.levels[np.lexsort(given.T[::-1])]
+    point_levels.write_levels(code, cells, levels, earlier, raster)
+    return Points(cells, levels)
 
 
 def _contexts() -> dict[str, Contexts]:

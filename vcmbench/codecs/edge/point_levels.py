@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from operator import mul
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from vcmbench.codecs.edge.colour import LIMITS
 from vcmbench.codecs.edge.geometry import COUNTS, Points, Raster, cell_size
-from vcmbench.codecs.edge.point_places import Code, grown
+from vcmbench.codecs.edge.point_places import Code, Whole, grown
 from vcmbench.interfaces import BitstreamError
 
 _SIDES = 5
 """Classes of an earlier plane's residual: far below, below, as foretold, above, far above."""
-_TRUSTS = 4
-"""Classes of how near the points are that foretell a level."""
+_TRUSTED = (1 << 9, 1 << 11, 1 << 13)
+"""Sums of the weights of the points that foretell a level, from which on they are trusted more."""
+_TRUSTS = len(_TRUSTED) + 1
 _LENGTHS = 6
 """Bits of the largest magnitude."""
 SHAPES = {
@@ -40,34 +42,46 @@ _SIDE_STEPS = (_SIDES, 1, 0)
 """How far apart contexts are whose residual of Y, Cb or Cr is of one class and of the next."""
 
 
-def code_levels(code: Code, cells: npt.NDArray[np.int32], levels: list[list[int]], earlier: Points, raster: Raster) -> None:
-    """Code the levels in the order of their cells, filling in `levels` when decoding.
+def write_levels(code: Code, cells: Whole, levels: Whole, earlier: Points, raster: Raster) -> None:
+    """Code the levels (N×3) of a layer's points in the order of their cells (N×2)."""
+    neighbours, weights, kinds = _surroundings(cells, earlier, raster)
+    totals = weights.sum(1, dtype=np.int64)[:, None]
+    sums = (np.concatenate([earlier.levels, levels])[neighbours] * weights[:, :, None]).sum(1, dtype=np.int64)
+    residuals = levels - np.where(totals > 0, (2 * sums + totals) // (2 * totals).clip(1), LEVELS_ALONE)
+    sides = np.full(residuals.shape, _SIDES**2 // 2)
+    sides[:, 1:] += np.cumsum((_side(residuals, np.array(_FAR)) * _SIDE_STEPS)[:, :-1], axis=1)
+    contexts = kinds[:, None] + np.arange(3)
+    for residual, kind, side in zip(
+        residuals.ravel().tolist(), contexts.ravel().tolist(), sides.ravel().tolist(), strict=True
+    ):
+        _code_residual(code, residual, kind, side)
 
-    Raises `BitstreamError` for levels that cannot be.
-    """
-    stage = sum(count <= len(earlier) for count in COUNTS[:-1])
+
+def read_levels(code: Code, cells: Whole, earlier: Points, raster: Raster) -> Whole:
+    """Return the levels (N×3) of a layer's points; raise `BitstreamError` for levels that cannot be."""
+    neighbours, weights, kinds = _surroundings(cells, earlier, raster)
     known: list[list[int]] = earlier.levels.T.tolist()
     planes = list(zip(range(3), known, LEVELS_ALONE, LIMITS, _FAR, _SIDE_STEPS, strict=True))
-    neighbours, weights = _neighbours(cells, earlier.cells, raster)
-    totals = weights.sum(1).tolist()
-    for level, nearest, shares, total in zip(levels, neighbours.tolist(), weights.tolist(), totals, strict=True):
-        kind = (stage * _TRUSTS + _trust(total)) * 3
+    for nearest, shares, total, kind in zip(
+        neighbours.tolist(), weights.tolist(), weights.sum(1).tolist(), kinds.tolist(), strict=True
+    ):
         sides = _SIDES**2 // 2
         for plane, values, alone, (lowest, highest), far, side_step in planes:
             foretold = alone
             if total:
                 foretold = (2 * sum(map(mul, map(values.__getitem__, nearest), shares)) + total) // (2 * total)
-            residual = _code_residual(code, level[plane] - foretold, kind + plane, sides)
+            residual = _code_residual(code, 0, kind + plane, sides)
             decoded = foretold + residual
             if not lowest <= decoded <= highest:
                 raise BitstreamError("edge: a point's colour is out of range")
-            sides += side_step * ((residual > 0) + (residual > far) - (residual < 0) - (residual < -far))
-            level[plane] = decoded
+            sides += side_step * _side(residual, far)
             values.append(decoded)
+    return np.array([values[len(earlier) :] for values in known], np.int32).T
 
 
-def _trust(total: int) -> int:
-    return min(max(total.bit_length() - 8, 0) // 2, _TRUSTS - 1)
+def _side(residual: Any, far: Any) -> Any:
+    """Return −2 to 2 for a residual, or for many: far below what is foretold to far above."""
+    return (residual > 0) * 1 + (residual > far) - (residual < 0) * 1 - (residual < -far)
 
 
 def _code_residual(code: Code, residual: int, kind: int, sides: int) -> int:
@@ -91,9 +105,16 @@ def _code_magnitude(code: Code, magnitude: int, kind: int) -> int:
     return coded
 
 
-def _neighbours(
-    cells: npt.NDArray[np.int32], earlier: npt.NDArray[np.int32], raster: Raster
-) -> tuple[npt.NDArray[np.integer], npt.NDArray[np.integer]]:
+def _surroundings(
+    cells: Whole, earlier: Points, raster: Raster
+) -> tuple[npt.NDArray[np.integer], npt.NDArray[np.integer], npt.NDArray[np.intp]]:
+    """Return for each cell which of the known points foretell it, their weights, and the first context of its kind."""
+    neighbours, weights = _neighbours(cells, earlier.cells, raster)
+    stage = sum(count <= len(earlier) for count in COUNTS[:-1])
+    return neighbours, weights, (stage * _TRUSTS + np.searchsorted(_TRUSTED, weights.sum(1), side="right")) * 3
+
+
+def _neighbours(cells: Whole, earlier: Whole, raster: Raster) -> tuple[npt.NDArray[np.integer], npt.NDArray[np.integer]]:
     """Return for each cell which of the known points (earlier ones, then those before it) foretell it, and their weights."""
     size = cell_size(*raster.shape)
     everything = np.concatenate([earlier, cells])

@@ -8,6 +8,7 @@ SOSA 2021).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -173,7 +174,11 @@ def _probes(root: Floats, solve: Callable[[Floats], Floats]) -> Floats:
     """Return P×K pictures so that the sum of their squared products with a picture is its squared norm, nearly."""
     if len(root) <= _FEW:
         return np.eye(len(root), dtype=np.float32)
-    signs = np.random.default_rng(0).choice(np.array([-1, 1], np.float32), (len(root), _MODES + _PROBES))
+    shape = (len(root), _MODES + _PROBES)
+    bits = np.unpackbits(
+        np.frombuffer(np.random.default_rng(0).bytes(-(-math.prod(shape) // 8)), np.uint8), count=math.prod(shape)
+    )
+    signs = 2 * bits.reshape(shape).astype(np.float32) - 1
     modes, _ = np.linalg.qr(root * solve(root * signs[:, :_MODES]))
     rest = signs[:, _MODES:] - modes @ (modes.T @ signs[:, _MODES:])
     return np.concatenate([modes, rest / np.sqrt(np.float32(_PROBES))], axis=1)
