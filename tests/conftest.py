@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 from object_store import UnreliableWay, serve_objects, use_objects
+from report_browser import browser, visit
+
+__all__ = ["browser", "visit"]
 
 torch.set_num_threads(1)  # as in a worker: torch's threads wait in busy loops, which a busy machine cannot afford
 

@@ -104,6 +104,7 @@ def write_run(
 ) -> tuple[RunDirectory, Index]:
     """Write a run whose rows are seeded random numbers, each passed through `alter`, and return it with its index.
 
+    Columns that are not known here are null until `alter` gives them a value.
     Rows of `hidden` settings are stored without being asked for; `missing_shards` are still to be computed. Images are of
     so many people, or each of another one.
     """
@@ -194,5 +195,5 @@ def _row(image: str, identity: str, each: SettingRecord, metrics: Sequence[Metri
         "status": "ok",
         "error": None,
         "metric_errors": [],
-        **{column: values[column] for column in columns},
+        **{column: values.get(column) for column in columns},
     }

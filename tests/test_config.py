@@ -258,7 +258,7 @@ def test_a_short_job_gets_every_default(tmp_path: Path) -> None:
         "shard_size": 256,
         "time_limit": 60.0,
         "mlflow": None,
-        "report": {"anchor": None},
+        "report": {"anchor": None, "images": False, "image_names": [], "settings": []},
     }
 
 

@@ -2,67 +2,23 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable, Iterator
+import math
 from pathlib import Path
 
 import fsspec
 import pytest
-from playwright.sync_api import Browser, Locator, Page, sync_playwright
+from playwright.sync_api import Locator, Page
+from report_browser import Visit, label_images, reported, settle
 from synthetic_run import METRICS, Row, fail, setting, twelve_settings, write_run
 
 from vcmbench.reports.comparisons import compare_curves
 from vcmbench.reports.page import render, write_report
+from vcmbench.reports.slices import Slices
 from vcmbench.reports.summary import summarise
 from vcmbench.reports.tables import rate_performance
 from vcmbench.results import SUMMARY, Index, RunDirectory, SettingRecord
 
-_FLAGS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 HOSTILE = "</script><script>window.hacked = 1</script><img src=x onerror='window.hacked = 1'>\"&amp;{{ 7 * 7 }}\u2028 ${1}"
-
-Visit = Callable[[RunDirectory], Page]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Headless Chromium."""
-    executable = shutil.which("chromium")
-    if executable is None:
-        pytest.skip("chromium is not on the PATH")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=list(_FLAGS))
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def visit(browser: Browser) -> Iterator[Visit]:
-    """Open a run's report; a message on the console or a request for another file fails the test."""
-    messages: list[str] = []
-    requests: list[str] = []
-    reports: list[str] = []
-    page = browser.new_page(viewport={"width": 1280, "height": 900})
-    page.on("console", lambda message: messages.append(message.text))
-    page.on("pageerror", lambda error: messages.append(str(error)))
-    page.on("request", lambda request: requests.append(request.url))
-
-    def open_report(run: RunDirectory) -> Page:
-        reports.append(Path(run.path("report/index.html")).as_uri())
-        page.goto(reports[-1])
-        return page
-
-    yield open_report
-    page.close()
-    assert messages == []
-    assert requests == reports
 
 
 @pytest.fixture(scope="module")
@@ -86,15 +42,9 @@ def _spoil(row: Row) -> None:
         row.update(nme_box=None, metric_errors=[("nme_box", "no face found")])
 
 
-def reported(run: RunDirectory, index: Index) -> RunDirectory:
-    """The run, with its report written."""
-    write_report(run, index)
-    return run
-
-
 def chart(page: Page, title: str) -> Locator:
     """The chart of the metric column with that title."""
-    return page.locator("figure.chart").filter(has=page.locator("figcaption", has_text=title))
+    return page.locator("figure[data-column]").filter(has=page.locator("figcaption", has_text=title))
 
 
 def point(page: Page, title: str, variant: str) -> Locator:
@@ -168,7 +118,7 @@ def test_each_metric_column_has_a_chart_of_every_setting(visit: Visit, stored: t
     """A chart has a marker per setting, a line per curve of several points, and the direction in its title."""
     run, _ = stored
     page = visit(run)
-    assert page.locator("figure.chart").count() == 7
+    assert page.locator("figure[data-column]").count() == 7
     for title, direction in (("PSNR RGB (dB)", "higher is better"), ("Landmark NME (%)", "lower is better")):
         assert direction in chart(page, title).locator("figcaption").inner_text()
         assert chart(page, title).locator(".point").count() == 12
@@ -275,11 +225,13 @@ def test_the_logarithmic_axis_spreads_equal_ratios_equally(visit: Visit, stored:
     markers = [point(page, "MS-SSIM", f"jpeg quality={quality}") for quality in (4, 10, 40)]
     linear = [place(marker)[0] for marker in markers]
     page.get_by_label("logarithmic").check()
+    settle(page)
     low, middle, high = (place(marker)[0] for marker in markers)
     share = (middle - low) / (high - low)
     r_low, r_middle, r_high = (rates[f"jpeg quality={quality}"] for quality in (4, 10, 40))
     assert r_low ** (1 - share) * r_high**share == pytest.approx(r_middle, rel=0.02)
     page.get_by_label("linear").check()
+    settle(page)
     assert [place(marker)[0] for marker in markers] == linear
 
 
@@ -288,16 +240,20 @@ def test_the_legend_shows_and_hides_a_curve_in_every_chart(visit: Visit, stored:
     page = visit(stored[0])
     button = page.get_by_role("button", name="webp", exact=True)
     button.click()
+    settle(page)
     assert button.get_attribute("aria-pressed") == "false"
     assert page.locator(".point[aria-label^='webp']").count() == 0
-    assert page.locator("figure.chart .point").count() == 7 * 8
+    assert page.locator("figure[data-column] .point").count() == 7 * 8
     page.get_by_role("button", name="Hide all").click()
-    assert page.locator("figure.chart .point").count() == 0
+    settle(page)
+    assert page.locator("figure[data-column] .point").count() == 0
     assert "no values to show" in chart(page, "MS-SSIM").inner_text()
     button.click()
-    assert page.locator("figure.chart .point").count() == 7 * 4
+    settle(page)
+    assert page.locator("figure[data-column] .point").count() == 7 * 4
     page.get_by_role("button", name="Show all").click()
-    assert page.locator("figure.chart .point").count() == 7 * 12
+    settle(page)
+    assert page.locator("figure[data-column] .point").count() == 7 * 12
 
 
 def test_a_point_far_off_is_hidden_until_asked_for(visit: Visit, tmp_path: Path) -> None:
@@ -312,6 +268,7 @@ def test_a_point_far_off_is_hidden_until_asked_for(visit: Visit, tmp_path: Path)
     assert entry.get_attribute("aria-pressed") == "false"
     assert point(page, "PSNR RGB", "copy lossless=true").count() == 0
     entry.click()
+    settle(page)
     assert entry.get_attribute("aria-pressed") == "true"
     assert point(page, "PSNR RGB", "copy lossless=true").count() == 1
 
@@ -330,7 +287,7 @@ def test_hostile_names_are_shown_and_not_run(visit: Visit, tmp_path: Path) -> No
     run.write_provenance({HOSTILE: [HOSTILE, {HOSTILE: HOSTILE}]})
     write_report(run, index.model_copy(update={"name": HOSTILE}))
     page = visit(run)
-    page.locator("figure.chart .point").first.focus()
+    page.locator("figure[data-column] .point").first.focus()
     page.wait_for_timeout(50)
     assert page.evaluate("window.hacked") is None
     assert page.locator("img, script:not(#data):not(:last-of-type)").count() == 0
@@ -360,11 +317,31 @@ def test_a_run_of_errors_alone_is_shown(visit: Visit, tmp_path: Path) -> None:
     assert page.locator("#failures .words").all_text_contents() == ["no codec"]
 
 
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # NumPy's, of sums beyond the largest double
+def test_extreme_values_leave_the_page_whole(visit: Visit, tmp_path: Path) -> None:
+    """Means beyond the largest double, and values near the smallest, stop neither their neighbours nor the other parts."""
+
+    def alter(row: Row) -> None:
+        row.update(psnr_rgb=1e308, psnr_y=math.nan, ssim_rgb=1e300 * row["bpp"], nme_box=1e-320, bpp=row["bpp"] / 1e9)
+
+    settings = [each.model_copy(update={"scalable": each.family == "edge"}) for each in twelve_settings()]
+    run, index = write_run(str(tmp_path), settings, images=24, people=None, alter=alter)
+    label_images(run, 24, 24)
+    page = visit(reported(run, index))
+    for title in ("PSNR RGB", "PSNR Y"):
+        assert "no values to show" in chart(page, title).inner_text()
+    for title in ("SSIM RGB", "MS-SSIM", "Landmark NME"):
+        assert chart(page, title).locator(".point").count() == 12
+    assert page.locator("#slices tbody tr").count() == 12
+    page.locator("#human-metric").select_option("ms_ssim")
+    assert page.locator("#front").inner_text().startswith("Pareto front at ")
+
+
 @pytest.mark.parametrize("missing_shards", [(), (0, 1, 2)])
 def test_no_metric_or_no_complete_shard_is_shown(visit: Visit, tmp_path: Path, missing_shards: tuple[int, ...]) -> None:
     """A job without metrics has its rates and no chart; one without results yet says so."""
     page = visit(reported(*write_run(str(tmp_path), twelve_settings(), metrics=[], missing_shards=missing_shards)))
-    assert page.locator("figure.chart").count() == 0
+    assert page.locator("figure[data-column]").count() == 0
     assert page.locator("#table1 tbody tr").count() == 12
     assert page.get_by_text("Partial run: 0 of 3 shards complete.").count() == (2 if missing_shards else 0)
 
@@ -372,7 +349,7 @@ def test_no_metric_or_no_complete_shard_is_shown(visit: Visit, tmp_path: Path, m
 def test_a_run_without_provenance_has_no_such_section(stored: tuple[RunDirectory, Index]) -> None:
     """The page can be made of a directory that lost its provenance."""
     run, index = stored
-    html = render(index, summarise(run, index), None, {})
+    html = render(index, summarise(run, index), None, {}, Slices((), ()))
     assert "Conventions" in html
     assert "Provenance" not in html
 

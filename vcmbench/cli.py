@@ -221,13 +221,14 @@ def _compute(run: Run, works: list[ShardWork], address: str, workers: int | None
 
 
 def _conclude(directory: RunDirectory, *, log_to_mlflow: bool) -> int:
-    from vcmbench.config import stored_job
+    from vcmbench.config import images_shown, stored_job
     from vcmbench.reports.page import write_report
     from vcmbench.reports.table_text import as_text
 
     index = _index_of(directory)
     job = stored_job(directory)
-    summary = write_report(directory, index, job.report.anchor)
+    showing = images_shown(job, lambda problem: click.echo(f"warning: {problem}", err=True))
+    summary = write_report(directory, index, job.report.anchor, showing)
     click.echo(as_text(index, summary))
     failed, transient = index.failed_rows()
     if failed:

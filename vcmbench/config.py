@@ -8,7 +8,7 @@ import itertools
 import os
 import re
 import reprlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
@@ -24,6 +24,7 @@ from vcmbench.datasets.selection import Selection
 from vcmbench.downloads import DownloadError
 from vcmbench.interfaces import Codec, Dataset, Metric, Precision, SetMetric, Setup, UsageError
 from vcmbench.pipeline.task import Task
+from vcmbench.reports.pictures import Showing
 from vcmbench.results import CONFIG, ROW_SCHEMA, RunDirectory
 from vcmbench.training.recipe import Pictures, Recipe, Weights
 
@@ -115,10 +116,17 @@ class MlflowSection(_Section):
 
 
 class ReportSection(_Section):
-    """`report:` — what the report compares with."""
+    """`report:` — what the report compares with, and whether it shows images, and which ones its figures are of."""
 
     anchor: str | None = Field(
         None, min_length=1, description="a curve such as jpeg (leave it out for the first with 4 points)"
+    )
+    images: bool = Field(False, description="true or false")  # noqa: FBT003  # pydantic's way to state a default
+    image_names: list[str] = Field(
+        [], max_length=50, description="a list of at most 50 images (leave it out for a choice of 6)"
+    )
+    settings: list[str] = Field(
+        [], max_length=50, description='a list of at most 50 settings such as ["jpeg quality=4"] (leave it out for a choice)'
     )
 
 
@@ -201,6 +209,7 @@ class Job:
         self.file = file
         self.dataset = _dataset(file.dataset)
         self.codecs = _codecs(file.codecs)
+        _check_settings_shown(file.report.settings, self.codecs)
         self.setup = Setup(precision=file.precision, untrained=file.untrained, unverified=file.unverified_weights)
         self.metrics, self.unavailable, self.not_downloaded = _metrics(file.metrics, self.setup, fetch=fetch)
 
@@ -295,6 +304,23 @@ def stored_job(run: RunDirectory) -> JobFile:
         raise UsageError(f"{run.path(CONFIG)} is damaged: {reason}; restore it, or choose another `out`") from error
 
 
+def images_shown(job: JobFile, warn: Callable[[str], None]) -> Showing | None:
+    """Which images the report shows and where they come from; None where the job wants none shown.
+
+    Raises `UsageError` for a data set that is not known here.
+    """
+    if not job.report.images:
+        return None
+    return Showing(
+        dataset=_dataset(job.dataset),
+        preparation=_preparation(job.dataset),
+        feature_images=job.feature_images,
+        image_names=tuple(job.report.image_names),
+        settings=tuple(job.report.settings),
+        warn=warn,
+    )
+
+
 def parse_codec(words: str) -> Codec:
     """Return the setting spelled like its variant, e.g. "edge points=122"; raise `UsageError` for anything else."""
     family, *pairs = words.split() or [""]
@@ -378,6 +404,13 @@ def _codecs(entries: Sequence[object]) -> tuple[Codec, ...]:
                     raise UsageError(f"{setting.variant} is asked for twice; remove one")
                 codecs[setting.variant] = setting
     return tuple(codecs.values())
+
+
+def _check_settings_shown(variants: Sequence[str], codecs: Sequence[Codec]) -> None:
+    known = [codec.variant for codec in codecs]
+    for variant in variants:
+        if variant not in known:
+            raise UsageError(f"report.settings: {variant!r} is no setting of this job; its settings are: {', '.join(known)}")
 
 
 def _settings(entry: object) -> list[Codec]:

@@ -127,6 +127,8 @@ class Codec(ABC):
     """By name, in the order they are spelled; a wrapper's depend on what it wraps."""
     rate_parameter: str | None
     """The parameter that rises with the rate and spans a curve; None for a single point."""
+    scalable: bool = False
+    """Whether a bitstream of a curve is the beginning of that of the next higher rate."""
     runs_in: Literal["process", "worker", "both"] = "process"
     """"process": CPU code, run in a killable process. "worker": a network, batched on the worker's device. "both": encoded
     in a process, and decoded by a network in the worker."""

@@ -107,6 +107,7 @@ class SettingRecord(_Record):
     rate_parameter: str | None
     params: dict[str, ParameterValue]
     backend: str
+    scalable: bool = False
 
     @classmethod
     def of(cls, codec: Codec, preparation: Mapping[str, object]) -> SettingRecord:
@@ -119,6 +120,7 @@ class SettingRecord(_Record):
             rate_parameter=codec.rate_parameter,
             params=codec.params,
             backend=codec.backend(),
+            scalable=codec.scalable,
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -9,19 +10,28 @@ import jinja2
 
 from vcmbench.reports.comparison_tables import bd_csv, iso_rate_csv, page_tables, task_rates_csv
 from vcmbench.reports.comparisons import Comparisons, compare_curves
+from vcmbench.reports.image_report import ImageSection, report_images
+from vcmbench.reports.layers import layered_curves
+from vcmbench.reports.matched_rate import FEWEST_POINTS
+from vcmbench.reports.page_data import page_data
+from vcmbench.reports.pictures import Showing
+from vcmbench.reports.slices import Slices, find_slices, slices_csv
 from vcmbench.reports.summary import Summary, numeric_columns, reported_columns, store, summarise
 from vcmbench.reports.table_files import as_csv, as_latex, as_markdown
 from vcmbench.reports.tables import by_curve, column_titles, rate_performance, spell
-from vcmbench.results import Index, RunDirectory
+from vcmbench.results import ColumnRecord, Index, MetricRecord, RunDirectory
 
 _KINDS = {"human": "Human vision", "machine": "Machine vision"}
 
+LARGE = 800
+"""Means on a page, from which on a browser leaves what is far from the window until it comes near."""
 
-def write_report(run: RunDirectory, index: Index, anchor: str | None = None) -> Summary:
+
+def write_report(run: RunDirectory, index: Index, anchor: str | None = None, showing: Showing | None = None) -> Summary:
     """Write `summary.parquet`, and in `report/` the page and its tables as files; return the summary.
 
-    Curves are compared with the anchor, see `compare_curves`. Result files that cannot be read, and an anchor that the run
-    does not have, raise `UsageError`.
+    Curves are compared with the anchor, see `compare_curves`. Images are shown as `showing` says, none without it. Result
+    files that cannot be read, and an anchor or a setting to show that the run does not have, raise `UsageError`.
     """
     summary = summarise(run, index)
     store(run, summary)
@@ -32,12 +42,24 @@ def write_report(run: RunDirectory, index: Index, anchor: str | None = None) -> 
     run.write("report/table1.md", as_markdown(index, summary).encode())
     run.write("report/table1.tex", as_latex(index, summary).encode())
     run.write("report/table1.csv", as_csv(index, summary).encode())
-    run.write("report/index.html", render(index, summary, comparisons, run.read_provenance()).encode())
+    slices = find_slices(run, index)
+    if slices.found:
+        run.write("report/slices.csv", slices_csv(index, slices).encode())
+    images = report_images(run, index, summary, comparisons.anchor if comparisons else None, showing)
+    run.write("report/index.html", render(index, summary, comparisons, run.read_provenance(), slices, images).encode())
     return summary
 
 
-def render(index: Index, summary: Summary, comparisons: Comparisons | None, provenance: Mapping[str, Any]) -> str:
+def render(
+    index: Index,
+    summary: Summary,
+    comparisons: Comparisons | None,
+    provenance: Mapping[str, Any],
+    slices: Slices,
+    images: ImageSection | None = None,
+) -> str:
     """The report as HTML with its styles, script and numbers inline; every name in it is escaped."""
+    table = rate_performance(index, summary)
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("vcmbench.reports", "html"),
         autoescape=True,
@@ -48,9 +70,14 @@ def render(index: Index, summary: Summary, comparisons: Comparisons | None, prov
     return environment.get_template("template.html.j2").render(
         index=index,
         summary=summary,
-        table=rate_performance(index, summary),
-        data=_chart_data(index, summary),
+        table=table,
+        is_large=len(index.settings) * len(reported_columns(index)) > LARGE,
+        data=page_data(index, summary, table, slices),
         sections=_chart_sections(index, summary),
+        no_trade_off=_no_trade_off(index, summary),
+        slices=slices,
+        layered=list(layered_curves(index, summary)),
+        images=images,
         comparisons=comparisons,
         compared=list(page_tables(index, summary, comparisons)) if comparisons else [],
         details=list(_details(index, summary)),
@@ -58,28 +85,20 @@ def render(index: Index, summary: Summary, comparisons: Comparisons | None, prov
     )
 
 
-def _chart_data(index: Index, summary: Summary) -> dict[str, object]:
-    """What the charts draw: the columns, and per curve its points with a mean, interval and n for each column."""
+def _no_trade_off(index: Index, summary: Summary) -> str:
+    """Why there is no trade-off to show, or nothing."""
+    for kind in _KINDS:
+        if not any(column.better for metric in index.metrics if metric.kind == kind for column in _reported(index, metric)):
+            return f"There is none to show: the run has no {kind} metric with a better direction."
+    rates = Counter(row["curve"] for row in summary.table.to_pylist() if row["bpp_mean"])
+    if max(rates.values(), default=0) < FEWEST_POINTS:
+        return "There is none to show: no curve has two points with a rate."
+    return ""
+
+
+def _reported(index: Index, metric: MetricRecord) -> list[ColumnRecord]:
     columns = reported_columns(index)
-    curves: dict[str, list[dict[str, object]]] = {}
-    for row in by_curve(summary):
-        point = {
-            "setting": row["variant"],
-            "bpp": row["bpp_mean"],
-            "means": [row[f"{name}_mean"] for name in columns],
-            "intervals": [_interval(row, name) for name in columns],
-            "counts": [row[f"{name}_n"] for name in columns],
-        }
-        curves.setdefault(row["curve"], []).append(point)
-    return {
-        "columns": [{"title": column.title, "unit": column.unit} for column in columns.values()],
-        "curves": [{"name": name, "points": points} for name, points in curves.items()],
-    }
-
-
-def _interval(row: Mapping[str, Any], name: str) -> tuple[float, float] | None:
-    low, high = row[f"{name}_low"], row[f"{name}_high"]
-    return None if low is None or high is None else (low, high)
+    return [columns[name] for name in (*metric.columns, *metric.set_columns) if name in columns]
 
 
 def _chart_sections(index: Index, summary: Summary) -> dict[str, list[tuple[int, str, str]]]:

@@ -1,0 +1,9 @@
+if (legend) {
+  startLegend();
+  startCharts();
+  startTradeOff();
+  startSlices();
+  startImages();
+  addEventListener("popstate", followAddress);
+  followAddress();
+}
