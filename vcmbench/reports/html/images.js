@@ -101,8 +101,8 @@ function spelledNumbers(column, [anchor, curve, ...rates]) {
     return [word(anchor), word(curve), signed(String(curve - anchor), curve - anchor), ...told];
   }
   const { digits } = columnOf(column);
-  const spell = (number) => number.toFixed(digits);
-  return [spell(anchor), spell(curve), signed(spell(curve - anchor), curve - anchor), ...told];
+  const words = [anchor, curve, curve - anchor].map((number) => spell(number, digits));
+  return [...words.slice(0, 2), signed(words[2], curve - anchor), ...told];
 }
 
 // ----------------------------------------------------------------------------------------------------------- pictures
