@@ -29,8 +29,8 @@ _FEW = 512
 """Up to so many places the norms are not estimated, which brings 0.2 dB and takes time by the square of this."""
 _MODES, _PROBES = 24, 24
 """How many smooth and how many random pictures norms are estimated from: half as many cost 0.1 dB, more cost time."""
-_ALONE, _STEPS = 32, 10
-"""Up to so many points are chosen one at a time, more in about so many steps; twice as many steps bring 0.01 dB."""
+_ALONE, _STEPS = 32, 14
+"""Up to so many points are chosen one at a time, more in about so many steps; ten steps cost 0.01 dB."""
 _APART = 12.0
 """Distance in cells of points that are chosen at a time."""
 _CANDIDATES, _NEARLY = 64, 0.5
