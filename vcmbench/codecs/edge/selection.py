@@ -20,7 +20,7 @@ _ROUNDS = 3
 """In how many rounds a layer of the largest errors is chosen."""
 _AROUND = 1.0
 """Standard deviation in cells of the window over which an error counts."""
-_CAREFUL = (0.5, 0.25, 0.0)
+_CAREFUL = (0.75, 0.5, 0.25, 0.0)
 """Where a layer would do harm, it moves only so much of the way from what is decoded without it to its best colours."""
 _ITERATIONS = 2
 """Steps of conjugate gradients towards the best colours."""
