@@ -125,7 +125,8 @@ def write_run(
             for row in rows:
                 alter(row)
         file = run.write_shard(shard, 1, table_of(rows, row_schema(index.columns)), WRITER)
-        index = index.with_shard(shard, file, 1, cells)
+        features = run.write_features(shard, 1, rows, WRITER)
+        index = index.with_shard(shard, file, 1, cells, features=features)
     run.write_index(index)
     run.write_provenance(PROVENANCE)
     return run, index
