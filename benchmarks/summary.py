@@ -1,7 +1,8 @@
-"""Summarising a run of 40 million rows and 25 metric columns, bootstrap intervals included: seconds and peak memory.
+"""Summarising a run of 40 million rows and 25 metric columns, and writing its whole report: seconds and peak memory.
 
-The run is made up: shards of random numbers, identities as in VGGFace2 (about 360 photographs each). It is written once into
-`build/`, which takes 8 GB and some minutes, and read in a process of its own.
+Both have bootstrap intervals, and the report has no pictures. The run is made up: shards of random numbers, identities as in
+VGGFace2 (about 360 photographs each), their genders, and face sizes, which make six slices. It is written once into
+`build/`, which takes 8 GB and some minutes, and read in processes of their own.
 
     .venv/bin/python benchmarks/summary.py [--rows 40000000] [--settings 100] [--columns 25] [--repeat 3]
 """
@@ -11,7 +12,6 @@ from __future__ import annotations
 import argparse
 import resource
 import shutil
-import statistics
 import subprocess
 import sys
 import time
@@ -20,8 +20,9 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-from measuring import keep_to_cores, machine
+from measuring import keep_to_cores, machine, print_table, spread
 
+from vcmbench.reports.page import write_report
 from vcmbench.reports.summary import summarise
 from vcmbench.results import ColumnRecord, Index, MetricRecord, RunDirectory, SettingRecord, row_schema
 
@@ -30,7 +31,8 @@ SHARD = 1000
 PHOTOGRAPHS = 360
 """Of one identity."""
 BATCH = 32
-SECONDS, GIBIBYTES = 60, 2
+MEASURED = {"summary": summarise, "report": write_report}
+SECONDS, GIBIBYTES = {"summary": "60"}, 2
 
 
 def write_run(folder: Path, images: int, settings: int, columns: int) -> None:
@@ -51,7 +53,14 @@ def _manifest(images: int) -> Iterator[pa.RecordBatch]:
     random = np.random.default_rng(0)
     names = [f"n{number // SHARD:06d}/{number % SHARD:04d}.jpg" for number in range(images)]
     people = random.integers(0, max(1, images // PHOTOGRAPHS), images)
-    yield pa.RecordBatch.from_pydict({"image": names, "identity": [f"n{person:06d}" for person in people]})
+    yield pa.RecordBatch.from_pydict(
+        {
+            "image": names,
+            "identity": [f"n{person:06d}" for person in people],
+            "gender": np.where(people % 2, "f", "m"),
+            "face_size": random.lognormal(np.log(128), 0.5, images),
+        }
+    )
 
 
 def _index(settings: int, columns: int) -> Index:
@@ -106,45 +115,50 @@ def _words(codes: np.ndarray, words: list[str]) -> pa.Array:
     return pa.DictionaryArray.from_arrays(pa.array(codes), pa.array(words)).cast(pa.string())
 
 
-def measure(folder: Path) -> None:
-    """Summarise, and print seconds and the peak memory in GiB."""
+def measure(folder: Path, what: str) -> None:
+    """Make the summary or the report, and print seconds and the peak memory in GiB."""
     run = RunDirectory(str(folder))
     index = run.read_index()
     assert index is not None
     start = time.perf_counter()
-    summary = summarise(run, index)
+    summary = MEASURED[what](run, index)
     seconds = time.perf_counter() - start
     assert len(summary.replicates) == len(index.columns) + 4
     print(seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
 
 
 def main() -> None:
-    """Parse the command line, write the run where it is not there yet, and print what summarising takes."""
+    """Parse the command line, write the run where it is not there yet, and print what summary and report take."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--rows", type=int, default=40_000_000)
     parser.add_argument("--settings", type=int, default=100)
     parser.add_argument("--columns", type=int, default=25)
     parser.add_argument("--repeat", type=int, default=3)
-    parser.add_argument("--measure", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--measure", nargs=2, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     keep_to_cores(2)
     if arguments.measure:
-        measure(arguments.measure)
+        measure(Path(arguments.measure[0]), arguments.measure[1])
         return
     folder = Path(__file__).parents[1] / "build" / f"summary-{arguments.rows}-{arguments.settings}-{arguments.columns}"
     if not (folder / "index.json").exists():
         shutil.rmtree(folder, ignore_errors=True)
         write_run(folder, arguments.rows // arguments.settings, arguments.settings, arguments.columns)
     print(machine("numpy", "pyarrow"))
-    found = []
-    for _ in range(arguments.repeat):
-        command = [sys.executable, __file__, "--measure", str(folder)]
-        output = subprocess.run(command, capture_output=True, check=True, text=True).stdout
-        found.append(tuple(map(float, output.split())))
-    seconds, memory = (sorted(values) for values in zip(*found, strict=True))
     print(f"{arguments.rows:,} rows, {arguments.settings} settings, {arguments.columns} metric columns,", end=" ")
-    print(f"{arguments.repeat} repetitions: {statistics.median(seconds):.1f} s", end=" ")
-    print(f"({seconds[0]:.1f}–{seconds[-1]:.1f}; bar {SECONDS}), peak {memory[-1]:.2f} GiB (bar {GIBIBYTES})")
+    print(f"{arguments.repeat} repetitions")
+    rows = []
+    for what in MEASURED:
+        found = [_measured(folder, what) for _ in range(arguments.repeat)]
+        seconds, memory = zip(*found, strict=True)
+        rows.append([what, spread(seconds, ".1f"), SECONDS.get(what, ""), spread(memory), str(GIBIBYTES)])
+    print_table(["", "seconds", "bar", "peak, GiB", "bar"], rows)
+
+
+def _measured(folder: Path, what: str) -> tuple[float, float]:
+    command = [sys.executable, __file__, "--measure", str(folder), what]
+    seconds, memory = subprocess.run(command, capture_output=True, check=True, text=True).stdout.split()
+    return float(seconds), float(memory)
 
 
 if __name__ == "__main__":

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from reading import readings_of
 from synthetic_run import METRICS, Row, setting, write_run
 
 from vcmbench.reports.grid import open_grid
-from vcmbench.reports.image_ranking import meetings, rankings
 from vcmbench.reports.image_report import report_images
 from vcmbench.reports.page import write_report
-from vcmbench.reports.summary import summarise
+from vcmbench.reports.readings import read_columns
 
 
 def test_missing_and_infinite_values_are_not_ranked() -> None:
@@ -27,9 +27,7 @@ def test_missing_and_infinite_values_are_not_ranked() -> None:
         row["face_detected"] = True
 
     run, index = write_run("memory://ranking", settings, METRICS[:3:2], images=7, alter=spoil)
-    found = meetings(index, summarise(run, index), "jpeg")
-    with open_grid(run, index) as grid:
-        by_column = {each.column: each for each in rankings(index, grid, found)["webp"]}
+    by_column = {each.column: each for each in readings_of(run, index, "jpeg").rankings["webp"]}
     psnr = by_column["psnr_rgb"]
     assert psnr.images == 5
     listed = [each.image for each in (*psnr.best, *psnr.worst)]
@@ -51,9 +49,8 @@ def test_of_a_flag_only_changes_are_listed(lost: tuple[int, ...], won: tuple[int
         row["face_detected"] = number not in (lost if row["family"] == "webp" else won)
 
     run, index = write_run(f"memory://flag-{lost}", settings, images=7, alter=spoil)
-    found = meetings(index, summarise(run, index), "jpeg")
-    with open_grid(run, index) as grid:
-        [ranking] = [each for each in rankings(index, grid, found)["webp"] if each.column == "face_detected"]
+    rankings = readings_of(run, index, "jpeg").rankings["webp"]
+    [ranking] = [each for each in rankings if each.column == "face_detected"]
     assert {each.image for each in ranking.worst} == set(lost)
     assert {each.image for each in ranking.best} == set(won)
 
@@ -62,9 +59,8 @@ def test_fifty_at_either_end_are_the_extremes() -> None:
     """Of many images the lists hold the 50 highest and the 50 lowest gains, also where lower values are better."""
     settings = [setting("jpeg", "quality", 10), setting("webp", "quality", 10)]
     run, index = write_run("memory://fifty", settings, images=300, shard_size=100)
-    found = meetings(index, summarise(run, index), "jpeg")
+    by_column = {each.column: each for each in readings_of(run, index, "jpeg").rankings["webp"]}
     with open_grid(run, index) as grid:
-        by_column = {each.column: each for each in rankings(index, grid, found)["webp"]}
         for column, sign in (("ssim_rgb", 1), ("nme_box", -1)):
             jpeg, webp = grid.values(column)
             order = np.argsort(sign * (jpeg - webp))
@@ -77,7 +73,8 @@ def test_of_many_curves_the_first_are_listed(tmp_path: Path) -> None:
     """Twelve curves are ranked, in the job's order, and a note says of how many."""
     settings = [setting(f"codec{number}", "quality", 10) for number in range(20)]
     run, index = write_run(str(tmp_path), settings, images=3, shard_size=3)
-    section = report_images(run, index, summarise(run, index), "codec0", None)
+    with open_grid(run, index) as grid:
+        section = report_images(run, index, grid, read_columns(run, index, grid, "codec0"), None)
     assert section is not None
     assert [meeting["curve"] for meeting in section.data["meetings"]] == [f"codec{number}" for number in range(1, 13)]
     assert "The first 12 of 19 curves are listed." in section.notes
@@ -87,7 +84,8 @@ def test_curves_far_apart_meet_with_a_note(tmp_path: Path) -> None:
     """Where no two settings have about the same rate, the rates of both are told."""
     settings = [setting("jpeg", "quality", 1), setting("webp", "quality", 100)]
     run, index = write_run(str(tmp_path), settings, images=3, shard_size=3)
-    section = report_images(run, index, summarise(run, index), "jpeg", None)
+    with open_grid(run, index) as grid:
+        section = report_images(run, index, grid, read_columns(run, index, grid, "jpeg"), None)
     assert section is not None
     assert "webp meets the anchor at" in section.notes[0]
 

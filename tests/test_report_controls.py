@@ -8,11 +8,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from playwright.sync_api import Page
+from reading import readings_of
 from report_browser import SHARD_SIZE, Visit, label_images, reported, settle
 from synthetic_run import Row, fail, setting, twelve_settings, write_run
 from test_report_page import HOSTILE
 
-from vcmbench.reports.slices import find_slices
 from vcmbench.results import Index, RunDirectory
 
 IMAGES, PEOPLE = 72, 72
@@ -184,7 +184,7 @@ def test_hostile_names_are_kept_in_the_address(visit: Visit, tmp_path: Path) -> 
 def test_a_slice_redraws_the_charts(visit: Visit, run: tuple[RunDirectory, Index]) -> None:
     """Points tell the slice's means and number of images, and those of all images again when they are chosen."""
     page = visit(run[0])
-    slices = {each.name: each for each in find_slices(*run).found}
+    slices = {each.name: each for each in readings_of(*run).slices.found}
     place = next(place for place, each in enumerate(run[1].settings) if each.variant == "webp quality=30")
     marker = page.locator("figure[data-column]").first.locator(".point[aria-label^='webp quality=30,']")
     before = marker.get_attribute("aria-label")
@@ -221,7 +221,7 @@ def test_the_table_of_slices_has_their_means(visit: Visit, run: tuple[RunDirecto
     titles, *rows = page.locator("#slices tr").evaluate_all(
         "rows => rows.map(row => [...row.cells].map(cell => cell.textContent))"
     )
-    found = find_slices(*run).found
+    found = readings_of(*run).slices.found
     assert titles[2:] == [f"{each.name}n = {each.means['ms_ssim'].n}" for each in found]
     by_variant = {row[0]: row[1:] for row in rows}
     for place, each in enumerate(run[1].settings):

@@ -12,11 +12,12 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+from reading import readings_of
 from report_browser import SHARD_SIZE, label_images
 from synthetic_run import Row, fail, twelve_settings, write_run
 
 from vcmbench.reports.image_labels import FACE_SIZE, UNKNOWN
-from vcmbench.reports.slices import Slice, find_slices, slices_csv
+from vcmbench.reports.slices import Slice, slices_csv
 from vcmbench.reports.summary import summarise
 from vcmbench.results import Index, RunDirectory
 
@@ -64,7 +65,7 @@ def names(slices: tuple[Slice, ...]) -> list[str]:
 
 def test_labels_of_few_values_and_face_sizes_make_slices(run: tuple[RunDirectory, Index]) -> None:
     """Labels come in the manifest's order with their values sorted, then bands of face sizes; other labels have a note."""
-    found = find_slices(*run)
+    found = readings_of(*run).slices
     assert names(found.found) == [
         "gender: f",
         "gender: m",
@@ -92,7 +93,7 @@ def test_means_are_those_of_the_slice_s_share_of_the_common_support(run: tuple[R
         "glasses: true": lambda table: table["glasses"],
         "source face size: 64 to under 128 px": lambda table: table["face_size"].between(64, 128, inclusive="left"),
     }
-    slices = {each.name: each for each in find_slices(directory, index).found}
+    slices = {each.name: each for each in readings_of(directory, index).slices.found}
     for column in ("bpp", "psnr_rgb", "nme_box", "face_detected"):
         values = rows[column].astype(float).replace([np.inf, -np.inf], np.nan)
         wide = rows.assign(value=values).pivot_table(index="image", columns="setting", values="value", dropna=False)
@@ -109,7 +110,7 @@ def test_means_are_those_of_the_slice_s_share_of_the_common_support(run: tuple[R
 def test_the_slices_of_a_label_make_up_the_whole(run: tuple[RunDirectory, Index]) -> None:
     """Their numbers of images add up to the run's, and their weighted means to its mean."""
     summary = summarise(*run).table.to_pydict()
-    slices = find_slices(*run).found
+    slices = readings_of(*run).slices.found
     for label in ("gender", "glasses", FACE_SIZE):
         parts = [each for each in slices if each.label == label]
         for column in ("bpp", "psnr_y", "nme_box"):
@@ -125,7 +126,7 @@ def test_intervals_cover_what_they_should_and_need_twenty_people(run: tuple[RunD
     directory, index = run
     rows = pd.concat([pd.read_parquet(directory.path(record.file)) for record in index.shards.values()])
     labels = pd.read_parquet(directory.path("manifest.parquet")).set_index("image")
-    slices = {each.name: each for each in find_slices(directory, index).found}
+    slices = {each.name: each for each in readings_of(directory, index).slices.found}
     setting = index.settings[0]
     chosen = rows[rows["setting"] == setting.key].set_index("image")
     not_glasses = chosen[~labels.loc[chosen.index, "glasses"]]["psnr_rgb"].dropna().astype(float)
@@ -143,7 +144,7 @@ def test_an_interval_is_the_summary_s_where_a_slice_is_nearly_everything(tmp_pat
     odd = [number == 5 for number in range(64)]
     run.write_manifest(iter([pa.RecordBatch.from_pydict({"image": images, "identity": images, "odd": odd})]), SHARD_SIZE)
     table = summarise(run, index).table
-    found = find_slices(run, index).found[0].means["psnr_rgb"]
+    found = readings_of(run, index).slices.found[0].means["psnr_rgb"]
     assert found.n == 63
     for place in range(2):
         ends = table["psnr_rgb_low"][place].as_py(), table["psnr_rgb_high"][place].as_py()
@@ -153,7 +154,7 @@ def test_an_interval_is_the_summary_s_where_a_slice_is_nearly_everything(tmp_pat
 def test_a_slice_of_few_images_is_told(tmp_path: Path) -> None:
     """Its means stay, with a warning that says how many images they are over."""
     run, index = labelled(tmp_path, side=["left"] * 7 + ["right"])
-    found = find_slices(run, index)
+    found = readings_of(run, index).slices
     assert "side: right: n = 1, fewer than 10 images, which say little." in found.notes
     assert np.isfinite(found.found[1].means["psnr_rgb"].mean).all()
 
@@ -168,7 +169,7 @@ def test_labels_of_any_type_are_spelled(tmp_path: Path) -> None:
         nothing=pa.nulls(8, pa.string()),
         several=pa.array([["a"]] * 8),
     )
-    found = find_slices(run, index)
+    found = readings_of(run, index).slices
     assert names(found.found) == [
         *("flag: false", "flag: true", f"flag: {UNKNOWN}"),
         *("count: 9", "count: 10"),
@@ -181,7 +182,7 @@ def test_there_are_at_most_sixteen_slices(tmp_path: Path) -> None:
     """A label that would make more is left out with a note; one that still fits is shown."""
     seven = ["a", "b", "c", "d", "e", "f", "g", "g"]
     run, index = labelled(tmp_path, one=seven, two=seven, three=seven, four=["x", "y"] * 4)
-    found = find_slices(run, index)
+    found = readings_of(run, index).slices
     assert len(found.found) == 16
     assert {each.label for each in found.found} == {"one", "two", "four"}
     assert "three: left out, because more than 16 slices are not shown." in found.notes
@@ -190,10 +191,10 @@ def test_there_are_at_most_sixteen_slices(tmp_path: Path) -> None:
 def test_a_run_without_labels_or_results_has_no_slices(tmp_path: Path) -> None:
     """Neither an unlabelled data set nor a run that has only begun makes any."""
     run, index = write_run(str(tmp_path / "plain"), twelve_settings())
-    assert find_slices(run, index).found == ()
+    assert readings_of(run, index).slices.found == ()
     run, index = write_run(str(tmp_path / "begun"), twelve_settings(), missing_shards=[0, 1, 2])
     label_images(run, 24, 5)
-    assert find_slices(run, index).found == ()
+    assert readings_of(run, index).slices.found == ()
 
 
 def test_a_slice_without_a_common_image_has_no_means(tmp_path: Path) -> None:
@@ -210,7 +211,7 @@ def test_a_slice_without_a_common_image_has_no_means(tmp_path: Path) -> None:
     images = [f"image-{number:03d}" for number in range(8)]
     part = ["whole"] * 6 + ["broken"] * 2
     run.write_manifest(iter([pa.RecordBatch.from_pydict({"image": images, "identity": images, "part": part})]), SHARD_SIZE)
-    broken = find_slices(run, index).found[0]
+    broken = readings_of(run, index).slices.found[0]
     assert broken.name == "part: broken"
     assert broken.means["bpp"].n == 0
     assert np.isnan(broken.means["psnr_rgb"].mean).all()
@@ -219,7 +220,7 @@ def test_a_slice_without_a_common_image_has_no_means(tmp_path: Path) -> None:
 def test_the_csv_has_every_mean(run: tuple[RunDirectory, Index]) -> None:
     """One row per slice, column and setting, empty where there is no value."""
     directory, index = run
-    found = find_slices(directory, index)
+    found = readings_of(directory, index).slices
     rows = list(csv.DictReader(io.StringIO(slices_csv(index, found))))
     assert len(rows) == len(found.found) * 12 * len(found.found[0].means)
     chosen = [row for row in rows if row["value"] == "f" and row["column"] == "psnr_rgb"]

@@ -37,18 +37,25 @@ class Comparisons:
     """Column → level → the rate that each curve needs, the anchor's too; columns without levels are absent."""
 
 
-def compare_curves(index: Index, summary: Summary, anchor: str | None = None) -> Comparisons | None:
-    """Compare with the anchor, by default the first curve with enough points; None where no setting is on a curve.
+def choose_anchor(index: Index, wanted: str | None) -> str | None:
+    """Return the wanted curve, by default the first with enough points; None where no setting is on a curve.
 
-    Raises `UsageError` for an anchor that the run does not have.
+    Raises `UsageError` for a curve that the run does not have.
     """
     settings = _settings_of_curves(index)
-    if anchor is not None and anchor not in settings:
+    if wanted is not None and wanted not in settings:
         known = ", ".join(settings) or "none"
-        raise UsageError(f"report.anchor: {anchor!r} is not a curve of this run; its curves are: {known}")
-    if not settings:
+        raise UsageError(f"report.anchor: {wanted!r} is not a curve of this run; its curves are: {known}")
+    enough = (name for name, each in settings.items() if len(each) >= FEWEST_POINTS)
+    return wanted or next(enough, next(iter(settings), None))
+
+
+def compare_curves(index: Index, summary: Summary, anchor: str | None = None) -> Comparisons | None:
+    """Compare with the anchor that `choose_anchor` returns; None where there is none."""
+    chosen = choose_anchor(index, anchor)
+    if chosen is None:
         return None
-    chosen = anchor or next((name for name, each in settings.items() if len(each) >= FEWEST_POINTS), next(iter(settings)))
+    settings = _settings_of_curves(index)
     people = summary.clusters
     anchors: dict[str, Curve] = {}
     against: dict[str, dict[str, Against]] = {}

@@ -9,13 +9,14 @@ Only the files that the index names are read, and of them only the shards that a
 from __future__ import annotations
 
 import contextlib
+import os
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias, cast
+from typing import TypeAlias, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -29,9 +30,10 @@ from vcmbench.results import MANIFEST, Index, RunDirectory, complete_shards
 Matrix: TypeAlias = npt.NDArray[np.float64]
 """S×I: settings down, images across; NaN where there is no value."""
 Places: TypeAlias = npt.NDArray[np.signedinteger]
+Taken = TypeVar("Taken")
 
 _AT_ONCE = 2
-"""Files of which it is found at the same time where their rows belong."""
+"""Columns that are in memory side by side, and files of which it is found at the same time where their rows belong."""
 _NO_REASON = "no reason was stored"
 
 
@@ -81,6 +83,12 @@ class Grid:
             else:
                 matrix[file.places[shown]] = numbers[shown]
         return matrix.reshape(len(self.settings), len(self.images))
+
+    def each(self, columns: Sequence[str], take: Callable[[str, Matrix], Taken]) -> dict[str, Taken]:
+        """Return what `take` makes of each column and its values, two columns at the same time. Raises as `values` does."""
+        with ThreadPoolExecutor(min(_AT_ONCE, os.cpu_count() or 1)) as threads:
+            found = threads.map(lambda column: take(column, self.values(column)), columns)
+            return dict(zip(columns, found, strict=True))
 
     def sources(self) -> list[str | None]:
         """Return the hash of each image's prepared pixels; None for one that was never coded. Raises as `values` does."""

@@ -7,17 +7,18 @@ their settings whose mean rates are nearest to each other, and an image's two va
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from vcmbench.reports.grid import Grid
+from vcmbench.reports.grid import Matrix
 from vcmbench.reports.statistics import Floats
-from vcmbench.reports.summary import Summary, numeric_columns
-from vcmbench.results import Index
+from vcmbench.results import ColumnRecord, Index
 
+CURVES = 12
+"""So many curves are ranked against the anchor."""
 LISTED = 50
 """Images at either end."""
 
@@ -57,12 +58,12 @@ class Ranking:
     worst: tuple[Ranked, ...]
 
 
-def meetings(index: Index, summary: Summary, anchor: str) -> list[Meeting]:
-    """Return one for each other curve that shares a rate axis with the anchor, in the index's order."""
-    rates = summary.table["bpp_mean"].to_pylist()
+def meetings(index: Index, mean_rates: Floats, anchor: str) -> list[Meeting]:
+    """Return one for each other curve that shares a rate axis with the anchor, in the index's order, given S bpp or NaN."""
+    rates = mean_rates.tolist()
     places: dict[str, list[int]] = {}
     for place, setting in enumerate(index.settings):
-        if rates[place]:
+        if rates[place] > 0:
             places.setdefault(setting.curve, []).append(place)
     anchors = places.pop(anchor, [])
     found = []
@@ -74,29 +75,32 @@ def meetings(index: Index, summary: Summary, anchor: str) -> list[Meeting]:
     return found
 
 
-def rankings(index: Index, grid: Grid, found: Sequence[Meeting]) -> dict[str, list[Ranking]]:
-    """Rank the images for each curve and each metric column that has a better direction and values with both settings."""
-    places = {place for meeting in found for place in (meeting.setting, meeting.anchor)}
-    rates = grid.values("bpp") if found else np.zeros((0, 0))
-    bpp = {place: rates[place].copy() for place in places}
-    del rates  # of all settings; one such matrix at a time is in memory
-    ranked: dict[str, list[Ranking]] = {meeting.curve: [] for meeting in found}
-    for name, column in numeric_columns(index).items():
-        if column.better and found:
-            values = grid.values(name)
-            for meeting in found:
-                mine, its = values[meeting.setting], values[meeting.anchor]
-                gains = (mine - its) * (1 if column.better == "higher" else -1)
-                ranked[meeting.curve] += _ranking(name, meeting, mine, its, bpp, gains, is_flag=column.dtype == "bool")
+def rates_of(bpp: Matrix, met: Sequence[Meeting]) -> dict[int, Floats]:
+    """Return every image's rate with the settings that meet, by the setting's place."""
+    places = {place for meeting in met for place in (meeting.setting, meeting.anchor)}
+    return {place: bpp[place].copy() for place in places}
+
+
+def rank(
+    name: str, column: ColumnRecord, values: Matrix, met: Sequence[Meeting], bpp: Mapping[int, Floats]
+) -> dict[str, Ranking]:
+    """Rank the images for each curve; no curve where the column has no better direction, or no image with both values."""
+    ranked: dict[str, Ranking] = {}
+    for meeting in met if column.better else ():
+        mine, its = values[meeting.setting], values[meeting.anchor]
+        gains = (mine - its) * (1 if column.better == "higher" else -1)
+        found = _ranking(name, meeting, mine, its, bpp, gains, is_flag=column.dtype == "bool")
+        if found:
+            ranked[meeting.curve] = found
     return ranked
 
 
 def _ranking(
     column: str, meeting: Meeting, mine: Floats, its: Floats, bpp: Mapping[int, Floats], gains: Floats, *, is_flag: bool
-) -> Iterator[Ranking]:
+) -> Ranking | None:
     compared = int(np.isfinite(gains).sum())
     if not compared:
-        return
+        return None
     images = np.flatnonzero(np.isfinite(gains) & (gains != 0))
     better, worse = _numbers(gains[images], is_flag=is_flag)
 
@@ -107,7 +111,7 @@ def _ranking(
     best = images[_highest(gains[images], min(LISTED, better))]
     backwards = images[::-1]  # so that of equal gains other images are the worst than are the best
     worst = backwards[_highest(-gains[backwards], min(LISTED, worse))]
-    yield Ranking(column, compared, tuple(map(ranked, best.tolist())), tuple(map(ranked, worst.tolist())))
+    return Ranking(column, compared, tuple(map(ranked, best.tolist())), tuple(map(ranked, worst.tolist())))
 
 
 def _numbers(gains: Floats, *, is_flag: bool) -> tuple[int, int]:

@@ -11,18 +11,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from vcmbench.feature_tables import ORIGINAL
-from vcmbench.reports.grid import Grid, open_grid
+from vcmbench.reports.grid import Grid
 from vcmbench.reports.image_choice import choose_settings
 from vcmbench.reports.image_embedding import MOST_PAIRS, Embedded, Pair, embed
 from vcmbench.reports.image_figures import delete_figures, images_to_show, write_figures
-from vcmbench.reports.image_ranking import LISTED, Meeting, Ranked, Ranking, meetings, rankings
+from vcmbench.reports.image_ranking import CURVES, LISTED, Meeting, Ranked, Ranking
 from vcmbench.reports.image_rows import stored_images
 from vcmbench.reports.pictures import Showing, told
-from vcmbench.reports.summary import Summary
+from vcmbench.reports.readings import Readings
 from vcmbench.results import Index, RunDirectory
 
-CURVES = 12
-"""So many curves are ranked against the anchor."""
 FAR_APART = 1.1
 """Mean rates that differ by more than this factor are told."""
 
@@ -43,25 +41,22 @@ class ImageSection:
 
 
 def report_images(
-    run: RunDirectory, index: Index, summary: Summary, anchor: str | None, showing: Showing | None
+    run: RunDirectory, index: Index, grid: Grid, readings: Readings, showing: Showing | None
 ) -> ImageSection | None:
     """Write the contact sheets, or delete former ones where no image is to be shown; return the page's section.
 
     None where no curve can be compared with the anchor. Raises `UsageError` for a setting that the job wants shown and the
     run does not have, and for results that cannot be read.
     """
-    everything_met = meetings(index, summary, anchor) if anchor else []
-    met = everything_met[:CURVES]
-    shown = choose_settings(index, summary, showing.settings) if showing else None
-    with open_grid(run, index) as grid:
-        ranked = rankings(index, grid, met)
-        names = _names(grid, ranked)
-        to_show = images_to_show(index, grid, showing, shown) if showing and shown else []
+    met, ranked = readings.meetings[:CURVES], readings.rankings
+    names = _names(grid, ranked)
+    shown = choose_settings(index, readings.summary, showing.settings) if showing else None
     if showing and shown:
+        to_show = images_to_show(index, grid, showing, shown)
         write_figures(run, index, showing, to_show, shown)
     else:
         delete_figures(run)
-    if not anchor or not any(ranked.values()):
+    if not readings.anchor or not any(ranked.values()):
         return None
     pairs = list(itertools.islice(_pairs(index, names, met, ranked), MOST_PAIRS))
     embedded = NO_PICTURES
@@ -70,7 +65,7 @@ def report_images(
         for problem in told(_problems(index, embedded)):
             showing.warn(f"page: {problem}")
     data = _data(index, names, met, ranked, embedded)
-    return ImageSection(anchor, data, tuple(_notes(met, len(everything_met), showing, embedded)))
+    return ImageSection(readings.anchor, data, tuple(_notes(met, len(readings.meetings), showing, embedded)))
 
 
 def _names(grid: Grid, ranked: Mapping[str, Sequence[Ranking]]) -> dict[int, str]:

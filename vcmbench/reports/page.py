@@ -9,14 +9,16 @@ from typing import Any
 import jinja2
 
 from vcmbench.reports.comparison_tables import bd_csv, iso_rate_csv, page_tables, task_rates_csv
-from vcmbench.reports.comparisons import Comparisons, compare_curves
+from vcmbench.reports.comparisons import Comparisons, choose_anchor, compare_curves
+from vcmbench.reports.grid import open_grid
 from vcmbench.reports.image_report import ImageSection, report_images
 from vcmbench.reports.layers import layered_curves
 from vcmbench.reports.matched_rate import FEWEST_POINTS
 from vcmbench.reports.page_data import page_data
 from vcmbench.reports.pictures import Showing
-from vcmbench.reports.slices import Slices, find_slices, slices_csv
-from vcmbench.reports.summary import Summary, numeric_columns, reported_columns, store, summarise
+from vcmbench.reports.readings import read_columns
+from vcmbench.reports.slices import Slices, slices_csv
+from vcmbench.reports.summary import Summary, numeric_columns, reported_columns, store
 from vcmbench.reports.table_files import as_csv, as_latex, as_markdown
 from vcmbench.reports.tables import by_curve, column_titles, rate_performance, spell
 from vcmbench.results import ColumnRecord, Index, MetricRecord, RunDirectory
@@ -33,21 +35,29 @@ def write_report(run: RunDirectory, index: Index, anchor: str | None = None, sho
     Curves are compared with the anchor, see `compare_curves`. Images are shown as `showing` says, none without it. Result
     files that cannot be read, and an anchor or a setting to show that the run does not have, raise `UsageError`.
     """
-    summary = summarise(run, index)
+    anchor = choose_anchor(index, anchor)
+    with open_grid(run, index) as grid:
+        readings = read_columns(run, index, grid, anchor)
+        summary, slices = readings.summary, readings.slices
+        comparisons = compare_curves(index, summary, anchor)
+        _write_tables(run, index, summary, comparisons, slices)
+        images = report_images(run, index, grid, readings, showing)
+    run.write("report/index.html", render(index, summary, comparisons, run.read_provenance(), slices, images).encode())
+    return summary
+
+
+def _write_tables(
+    run: RunDirectory, index: Index, summary: Summary, comparisons: Comparisons | None, slices: Slices
+) -> None:
     store(run, summary)
-    comparisons = compare_curves(index, summary, anchor)
     if comparisons:
         for name, spell_out in (("bd", bd_csv), ("iso_rate", iso_rate_csv), ("task_rates", task_rates_csv)):
             run.write(f"report/{name}.csv", spell_out(comparisons).encode())
     run.write("report/table1.md", as_markdown(index, summary).encode())
     run.write("report/table1.tex", as_latex(index, summary).encode())
     run.write("report/table1.csv", as_csv(index, summary).encode())
-    slices = find_slices(run, index)
     if slices.found:
         run.write("report/slices.csv", slices_csv(index, slices).encode())
-    images = report_images(run, index, summary, comparisons.anchor if comparisons else None, showing)
-    run.write("report/index.html", render(index, summary, comparisons, run.read_provenance(), slices, images).encode())
-    return summary
 
 
 def render(

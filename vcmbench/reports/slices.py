@@ -8,29 +8,23 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from vcmbench.reports.grid import Matrix, open_grid
-from vcmbench.reports.image_labels import Label, image_labels
+from vcmbench.reports.grid import Matrix
+from vcmbench.reports.image_labels import Label
 from vcmbench.reports.intervals import FEWEST_IDENTITIES, LEVEL
-from vcmbench.reports.statistics import Floats, Resampling
-from vcmbench.reports.summary import numeric_columns
-from vcmbench.results import Index, RunDirectory, complete_shards
+from vcmbench.reports.statistics import Floats, Resampling, Statistics
+from vcmbench.results import Index
 
 Flags: TypeAlias = npt.NDArray[np.bool_]
 
 FEW_IMAGES = 10
 """A mean over fewer is shown with a warning."""
-
-_AT_ONCE = 2
-"""Columns whose values are in memory side by side."""
 
 
 @dataclass(frozen=True)
@@ -71,16 +65,8 @@ class Slices:
     notes: tuple[str, ...]
 
 
-def find_slices(run: RunDirectory, index: Index) -> Slices:
-    """Take the means over every slice; result files that cannot be read raise `UsageError`."""
-    labels, notes = image_labels(run, complete_shards(index))
-    if not labels:
-        return Slices((), tuple(notes))
-    columns = ["bpp", *numeric_columns(index)]
-    with open_grid(run, index) as grid, ThreadPoolExecutor(min(_AT_ONCE, os.cpu_count() or 1)) as threads:
-        resampling = Resampling.of(grid.clusters)
-        found = threads.map(lambda column: _column_means(grid.values(column), labels, resampling), columns)
-        by_column = dict(zip(columns, found, strict=True))
+def slices_of(labels: Sequence[Label], notes: Sequence[str], by_column: Mapping[str, Sequence[SliceMeans]]) -> Slices:
+    """Put them together from what `slice_means` found for each column; `notes` are those of `image_labels`."""
     parts = [(label, place) for label in labels for place in range(len(label.values))]
     slices = tuple(
         Slice(
@@ -94,31 +80,30 @@ def find_slices(run: RunDirectory, index: Index) -> Slices:
     return Slices(slices, (*notes, *_warnings(slices)))
 
 
-def _column_means(values: Matrix, labels: Sequence[Label], resampling: Resampling) -> list[SliceMeans]:
-    """The means of each value of each label."""
-    finite = np.isfinite(values)
-    compared = np.asarray(finite.any(axis=1))
-    support = np.asarray(finite[compared].all(axis=0)) if compared.any() else np.zeros(values.shape[1], np.bool_)
-    common = values[np.ix_(compared, support)]
-    groups = resampling.group_of[support]
+def slice_means(values: Matrix, found: Statistics, labels: Sequence[Label], resampling: Resampling) -> list[SliceMeans]:
+    """Return a column's means over each value of each label, in its common support, which its statistics know."""
+    groups = resampling.group_of[found.support]
     return [
-        SliceMeans(n, compared, _spread(mean, compared), _spread(interval, compared))
+        SliceMeans(n, found.compared, _spread(mean, found.compared), _spread(interval, found.compared))
         for label in labels
-        for n, mean, interval in _means(common, label.codes[support], len(label.values), groups, resampling.counts)
+        for n, mean, interval in _means(values, found, label, groups, resampling.counts)
     ]
 
 
 def _means(
-    common: Matrix, codes: npt.NDArray[np.int64], parts: int, groups: npt.NDArray[np.int64], draws: Floats
+    values: Matrix, found: Statistics, label: Label, groups: npt.NDArray[np.int64], draws: Floats
 ) -> Iterator[tuple[int, Floats, Floats]]:
-    """Per part, given each image's part and group: how many images, C means, and their intervals over the draws (C×2)."""
-    size = draws.shape[1]
-    cells = codes * size + groups
+    """Per value of the label: how many images, the means of C compared settings, and their intervals over draws (C×2)."""
+    parts, size = len(label.values), draws.shape[1]
+    cells = label.codes[found.support] * size + groups
     counts = np.bincount(cells, minlength=parts * size).reshape(parts, size)
-    sums = np.array([np.bincount(cells, row, parts * size) for row in common]).reshape(len(common), parts, size)
+    compared = np.flatnonzero(found.compared)
+    sums = np.zeros((len(compared), parts, size))
+    for row, setting in enumerate(compared):  # one at a time, since all of them are half of the memory
+        sums[row] = np.bincount(cells, values[setting][found.support], parts * size).reshape(parts, size)
     for part in range(parts):
         n = int(counts[part].sum())
-        mean = sums[:, part].sum(axis=1) / n if n else np.full(len(common), np.nan)
+        mean = sums[:, part].sum(axis=1) / n if n else np.full(len(compared), np.nan)
         yield n, mean, _intervals(sums[:, part], counts[part], draws)
 
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import io
-import os
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,8 +22,6 @@ from vcmbench.results import SUMMARY, ColumnRecord, Index, RunDirectory, Setting
 
 CODING = ("bpp", "bytes", "encode_ms", "decode_ms")
 _FAILURES_SHOWN = 20
-_AT_ONCE = 2
-"""Columns whose values are in memory side by side."""
 
 
 @dataclass(frozen=True)
@@ -76,11 +72,14 @@ def summarise(run: RunDirectory, index: Index) -> Summary:
     A setting without any value of a column would empty the column's common support, so it is left out of it, and `notes`
     says so.
     """
-    columns = [*CODING, *numeric_columns(index)]
-    with open_grid(run, index) as grid, ThreadPoolExecutor(min(_AT_ONCE, os.cpu_count() or 1)) as threads:
+    with open_grid(run, index) as grid:
         resampling = Resampling.of(grid.clusters)
-        found = threads.map(lambda column: statistics(grid.values(column), resampling), columns)
-        by_column = dict(zip(columns, found, strict=True))
+        by_column = grid.each([*CODING, *numeric_columns(index)], lambda _, values: statistics(values, resampling))
+        return summary_of(run, index, grid, by_column)
+
+
+def summary_of(run: RunDirectory, index: Index, grid: Grid, by_column: Mapping[str, Statistics]) -> Summary:
+    """Put the summary together from the statistics of every column, as `summarise` does."""
     sets = set_values(run, index, complete_shards(index))
     return Summary(
         table=_table(index, grid, by_column, sets),
