@@ -110,3 +110,15 @@ def read_rows(file: Path) -> list[dict[str, Any]]:
     """The rows of one shard file."""
     rows: list[dict[str, Any]] = pq.read_table(file).to_pylist()
     return rows
+
+
+def bitstreams(outcome: Outcome, out: Path | str) -> dict[tuple[str, str], bytes]:
+    """Every bitstream that the run has kept, by image and variant."""
+    run = RunDirectory(str(out))
+    kept: dict[tuple[str, str], bytes] = {}
+    for file in filter(None, (record.bitstreams for record in outcome.index.shards.values())):
+        with run.open(file) as source:
+            for row in pq.read_table(source).to_pylist():
+                assert (row["image"], row["variant"]) not in kept
+                kept[row["image"], row["variant"]] = row["bitstream"]
+    return kept

@@ -13,7 +13,7 @@ import ray
 import yaml
 from faulty import Faulty
 from ray.autoscaler._private.util import prepare_config, validate_config
-from runs import bring_up_to_date, make_task, rows, write_images
+from runs import bitstreams, bring_up_to_date, make_task, rows, write_images
 
 from vcmbench.interfaces import StorageError, UsageError
 from vcmbench.pipeline import cluster
@@ -54,13 +54,16 @@ def test_a_local_cluster_asks_for_a_token(connected: list[Node]) -> None:
 
 
 def test_rows_are_those_of_a_run_without_ray(connected: list[Node], images: Path, tmp_path: Path) -> None:
-    """Two workers on the cluster store the same rows as one process does."""
+    """Two workers on the cluster store the same rows and bitstreams as one process does."""
     cores = connected[0].cores
     executor = RayExecutor(Layout(workers=min(2, cores), cores=1, gpus=0))
-    on_ray = bring_up_to_date(make_task(images, tmp_path / "ray"), executor)
-    alone = bring_up_to_date(make_task(images, tmp_path / "alone"))
+    on_ray = bring_up_to_date(make_task(images, tmp_path / "ray", keep_bitstreams=True), executor)
+    alone = bring_up_to_date(make_task(images, tmp_path / "alone", keep_bitstreams=True))
     assert on_ray.computed == 2 * IMAGES
     assert rows(on_ray, tmp_path / "ray") == rows(alone, tmp_path / "alone")
+    kept = bitstreams(on_ray, tmp_path / "ray")
+    assert kept == bitstreams(alone, tmp_path / "alone")
+    assert len(kept) == 2 * IMAGES
 
 
 def test_a_shard_whose_worker_is_killed_is_given_out_again(connected: list[Node], images: Path, tmp_path: Path) -> None:

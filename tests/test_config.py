@@ -254,6 +254,7 @@ def test_a_short_job_gets_every_default(tmp_path: Path) -> None:
         "untrained": False,
         "unverified_weights": False,
         "feature_images": 10_000,
+        "keep_bitstreams": False,
         "out": "runs/demo",
         "shard_size": 256,
         "time_limit": 60.0,

@@ -41,3 +41,10 @@ def test_a_finished_run_has_nothing_to_compute() -> None:
     index = index.with_shard(0, "file", 1, index.wanted, {JPEG.key: 2}, {})
     expected = ["8 images in 1 shard × 1 setting", f"  {JPEG.variant}  complete", "nothing to compute"]
     assert list(forecast(index, {0: 8}, None)) == list(forecast(index, {0: 8}, "transient")) == expected
+
+
+def test_coding_for_bitstreams_alone_is_told_as_such() -> None:
+    """A complete setting whose bitstreams are to be kept is coded for these, and not scored."""
+    index = Index(name="run", notice="", settings=(JPEG,), metrics=(PSNR,), keep_bitstreams=True)
+    index = index.with_shard(0, "file", 1, index.wanted)
+    assert list(forecast(index, {0: 8}, None))[1] == f"  {JPEG.variant}  to code 8 images in 1 shard and keep the bitstreams"

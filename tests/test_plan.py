@@ -60,3 +60,14 @@ def test_without_metrics_a_setting_is_only_coded() -> None:
 def test_a_shard_counts_its_images_times_settings() -> None:
     """The size of the work, which the progress bar adds up, is images × settings."""
     assert plan({0: 8}, index(JPEG, WEBP))[0].size == 16
+
+
+def test_bitstreams_that_are_to_be_kept_are_missing_where_they_are_not() -> None:
+    """A setting whose bitstreams a shard does not keep is only coded; one that also lacks a metric is scored with that."""
+    begun = index(JPEG, WEBP).model_copy(update={"keep_bitstreams": True})
+    begun = begun.with_shard(0, "file", 1, begun.wanted, bitstreams="streams", bitstreams_of=[WEBP.key])
+    assert plan({0: 8}, begun)[0].missing == {JPEG.key: ()}
+    assert plan({0: 8}, begun.model_copy(update={"keep_bitstreams": False})) == []
+    more = begun.model_copy(update={"metrics": (PSNR, SSIM, LANDMARKS)})
+    assert plan({0: 8}, more)[0].missing == {JPEG.key: ("landmarks-1",), WEBP.key: ("landmarks-1",)}
+    assert plan({0: 8}, begun.with_shard(0, "file", 2, begun.wanted, bitstreams_of=[WEBP.key, JPEG.key])) == []

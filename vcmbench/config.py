@@ -143,6 +143,7 @@ class JobFile(_Section):
     untrained: bool = Field(False, description="true or false")  # noqa: FBT003  # pydantic's way to state a default
     unverified_weights: bool = Field(False, description="true or false")  # noqa: FBT003  # likewise
     feature_images: int = Field(10_000, ge=0, description="a whole number of images from 0")
+    keep_bitstreams: bool = Field(False, description="true or false")  # noqa: FBT003  # likewise
     out: str = Field(min_length=1, description="a folder or URL such as runs/demo")
     shard_size: int = Field(256, ge=1, le=100_000, description="a whole number of images from 1 to 100000")
     time_limit: float = Field(60.0, ge=0.01, le=86_400, description="a number of seconds from 0.01 to 86400")
@@ -238,6 +239,7 @@ class Job:
             setup=self.setup,
             notices=tuple(self._notices()),
             feature_images=self.file.feature_images,
+            keep_bitstreams=self.file.keep_bitstreams,
             shard_size=self.file.shard_size,
             time_limit=self.file.time_limit,
             resolved=self.resolved,

@@ -1,7 +1,7 @@
 """The run directory: a public contract, shared by the pipeline that writes it and the reports that read it.
 
     config.yaml  manifest.parquet  provenance.json  index.json
-    results/shard-000000.g1-5f0c9a1b.parquet  features/ (likewise, where a metric stores any)
+    results/shard-000000.g1-5f0c9a1b.parquet  features/ (likewise, where a metric stores any)  bitstreams/ (if kept)
     summary.parquet  report/  tracking.json (how MLflow knows the run)
 
 The directory is a local path or any fsspec URL. A shard file is immutable once `index.json` names it, and readers follow
@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Literal, cast
 
@@ -24,6 +25,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from vcmbench.bitstreams import BITSTREAM, BITSTREAM_SCHEMA, bitstream_hash
 from vcmbench.feature_tables import feature_keys, feature_tables
 from vcmbench.interfaces import (
     Codec,
@@ -46,7 +48,7 @@ MANIFEST, INDEX, CONFIG, PROVENANCE, SUMMARY = (
     "summary.parquet",
 )
 
-RESULTS, FEATURES = "results", "features"
+RESULTS, FEATURES, BITSTREAMS = "results", "features", "bitstreams"
 """The folders of shard files."""
 
 ROW_SCHEMA = pa.schema(
@@ -191,11 +193,23 @@ class ShardRecord(_Record):
     """The same, but only rows of which the reason may pass."""
     features: str = ""
     """The file of what is stored for set metrics and figures; none where no metric asks for it."""
+    bitstreams: str = ""
+    """The file of kept bitstreams; none where the job did not ask for any. A row's bitstream is there under its hash."""
+    bitstream_set: str = ""
+    """The name of the set of settings whose bitstreams are all there, but for those that could not be coded again."""
 
     @property
     def files(self) -> tuple[str, ...]:
         """The shard's files."""
-        return tuple(filter(None, (self.file, self.features)))
+        return tuple(filter(None, (self.file, self.features, self.bitstreams)))
+
+    def found_in(self, files: Collection[str]) -> ShardRecord | None:
+        """What the shard still has when only these files are there: kept bitstreams may be lost alone."""
+        if self.file not in files or (self.features and self.features not in files):
+            return None
+        if self.bitstreams and self.bitstreams not in files:
+            return self.model_copy(update={"bitstreams": "", "bitstream_set": ""})
+        return self
 
 
 class Index(_Record):
@@ -210,7 +224,10 @@ class Index(_Record):
     metrics: tuple[MetricRecord, ...]
     without: dict[str, str] = {}
     """Metrics that `metrics: available` leaves out → what they lack."""
+    keep_bitstreams: bool = False
     cell_sets: dict[str, Cells] = {}
+    bitstream_sets: dict[str, tuple[str, ...]] = {}
+    """The keys of settings, by the names that shards give such sets."""
     shards: dict[int, ShardRecord] = {}
 
     @property
@@ -239,6 +256,19 @@ class Index(_Record):
         record = self.shards.get(shard)
         return self.cell_sets[record.cells] if record else {}
 
+    def bitstreams_of(self, shard: int) -> tuple[str, ...]:
+        """The settings of which a shard keeps the bitstreams."""
+        record = self.shards.get(shard)
+        return self.bitstream_sets[record.bitstream_set] if record and record.bitstream_set else ()
+
+    def without_bitstreams(self, shard: int) -> set[str]:
+        """The settings of which the job asks to keep bitstreams that the shard does not keep."""
+        return (
+            {setting.key for setting in self.settings}.difference(self.bitstreams_of(shard))
+            if self.keep_bitstreams
+            else set()
+        )
+
     def is_complete(self, shard: int) -> bool:
         """Whether the shard has every cell that the job asks for."""
         stored = self.cells(shard)
@@ -264,12 +294,15 @@ class Index(_Record):
         errors: Mapping[str, int] = MappingProxyType({}),
         transient: Mapping[str, int] = MappingProxyType({}),
         features: str = "",
+        bitstreams: str = "",
+        bitstreams_of: Sequence[str] = (),
     ) -> Index:
         """Return the index with that file as the shard's current one; an older generation changes nothing."""
         current = self.shards.get(shard)
         if current and current.generation >= generation:
             return self
         name = digest(cells)
+        sets = {digest({"settings": list(bitstreams_of)}): tuple(bitstreams_of)} if bitstreams_of else {}
         record = ShardRecord(
             file=file,
             generation=generation,
@@ -277,9 +310,15 @@ class Index(_Record):
             errors=dict(errors),
             transient=dict(transient),
             features=features,
+            bitstreams=bitstreams,
+            bitstream_set=next(iter(sets), ""),
         )
         return self.model_copy(
-            update={"cell_sets": {**self.cell_sets, name: cells}, "shards": {**self.shards, shard: record}}
+            update={
+                "cell_sets": {**self.cell_sets, name: cells},
+                "bitstream_sets": {**self.bitstream_sets, **sets},
+                "shards": {**self.shards, shard: record},
+            }
         )
 
 
@@ -393,13 +432,64 @@ class RunDirectory(Storage):
         return self._write_tables(FEATURES, shard, generation, tables, writer) if tables else ""
 
     def _write_tables(self, folder: str, shard: int, generation: int, tables: Sequence[pa.Table], writer: str) -> str:
-        name = f"{folder}/shard-{shard:06d}.g{generation}-{writer}.parquet"
+        name = _shard_file(folder, shard, generation, writer)
         buffer = io.BytesIO()
         with pq.ParquetWriter(buffer, tables[0].schema, compression="zstd") as file:
             for table in tables:
                 file.write_table(table)  # a row group each, so that a reader of one setting fetches only that
         self.write(name, buffer.getvalue())
         return name
+
+    def write_bitstreams(self, shard: int, generation: int, tables: Iterator[pa.Table], writer: str) -> str:
+        """Store a shard's bitstreams, a row group for each table, and return the file's name; "" where there are none.
+
+        Only one table at a time is in memory.
+        """
+        first = next(tables, None)
+        if first is None:
+            return ""
+        name = _shard_file(BITSTREAMS, shard, generation, writer)
+        words = [column for column in BITSTREAM_SCHEMA.names if column != BITSTREAM]
+        # Bitstreams are compressed already, and their smallest and largest are of no use to anybody.
+        compression = {**dict.fromkeys(words, "zstd"), BITSTREAM: "none"}
+        with (
+            self.create(name) as file,
+            pq.ParquetWriter(
+                file, BITSTREAM_SCHEMA, compression=compression, use_dictionary=words, write_statistics=words
+            ) as parquet,
+        ):
+            for table in itertools.chain([first], tables):
+                parquet.write_table(table)
+        return name
+
+    def read_bitstreams(self, file: str) -> Iterator[tuple[str, bytes]]:
+        """Yield each bitstream of a file after its hash; a damaged file raises `StorageError`."""
+        with self._unless_damaged(file), self.open(file) as source:
+            parquet = pq.ParquetFile(source)
+            for group in range(parquet.num_row_groups):
+                table = parquet.read_row_group(group, ["bitstream_hash", BITSTREAM])
+                for name, bitstream in zip(table[0].to_pylist(), table[1].to_pylist(), strict=True):
+                    if bitstream_hash(bitstream) != name:
+                        raise pa.ArrowInvalid("a bitstream is not that of its hash")
+                    yield name, bitstream
+
+    def find_bitstreams(self, file: str, image: str, settings: Collection[str]) -> dict[str, bytes]:
+        """An image's bitstreams in a file, by setting's key; a damaged file raises `StorageError`.
+
+        They are not compared with their hashes. Of other images only those are read that share a row group with it.
+        """
+        found: dict[str, bytes] = {}
+        with self._unless_damaged(file), self.open(file) as source:
+            parquet = pq.ParquetFile(source)
+            column = parquet.schema_arrow.names.index("setting")
+            for group in range(parquet.num_row_groups):
+                setting = parquet.metadata.row_group(group).column(column).statistics.min
+                if setting in settings:
+                    images = parquet.read_row_group(group, ["image"])[0]
+                    place = pc.index(images, image).as_py()
+                    if place >= 0:
+                        found[setting] = parquet.read_row_group(group, [BITSTREAM])[0][place].as_py()
+        return found
 
     def read_shard(self, file: str) -> pa.Table:
         """The rows of one shard file; a damaged one raises `StorageError`."""
@@ -429,6 +519,10 @@ class RunDirectory(Storage):
     def read_provenance(self) -> dict[str, Any]:
         """What `write_provenance` stored; empty when nothing was."""
         return cast("dict[str, Any]", json.loads(self.read(PROVENANCE))) if self.exists(PROVENANCE) else {}
+
+
+def _shard_file(folder: str, shard: int, generation: int, writer: str) -> str:
+    return f"{folder}/shard-{shard:06d}.g{generation}-{writer}.parquet"
 
 
 def complete_shards(index: Index) -> list[int]:

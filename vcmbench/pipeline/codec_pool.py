@@ -37,8 +37,16 @@ bits, takes most of it."""
 class CodecPool:
     """Killable processes that read images into blocks and code blocks into blocks."""
 
-    def __init__(self, processes: int, time_limit: float, memory_limit: int | None = None) -> None:
-        """`time_limit` is in seconds for each image; `memory_limit` in bytes for each process, by default its share."""
+    def __init__(
+        self, processes: int, time_limit: float, memory_limit: int | None = None, *, with_bitstreams: bool = False
+    ) -> None:
+        """`time_limit` is in seconds for each image; `memory_limit` in bytes for each process, by default its share.
+
+        Outcomes have their bitstreams only if that is asked for.
+        """
+        self._code_images = partial(code_images, with_bitstreams=with_bitstreams)
+        self._code_family = partial(code_family, with_bitstreams=with_bitstreams)
+        self._code_alone = partial(code_alone, with_bitstreams=with_bitstreams)
         self._time_limit = time_limit
         self._processes = processes
         self._pool = ProcessPool(processes, memory_limit or max(total_memory() // processes, LEAST_MEMORY))
@@ -66,7 +74,7 @@ class CodecPool:
         """Start coding the first `count` images of a block; the decoded images land in the same places of the other."""
 
         def start(places: Sequence[int], *, fresh: bool) -> Future[list[Coded | Failure]]:
-            return self._pool.schedule(self._time_limit, code_images, codec, places, source, target, fresh=fresh)
+            return self._pool.schedule(self._time_limit, self._code_images, codec, places, source, target, fresh=fresh)
 
         return Pending(start, [codec.variant] * count, self._deaths[codec.variant])
 
@@ -82,7 +90,7 @@ class CodecPool:
         together = [
             None
             if self._to_be_alone.intersection(_variants(codecs))
-            else self._pool.schedule(limit, code_family, codecs, part, source, targets)
+            else self._pool.schedule(limit, self._code_family, codecs, part, source, targets)
             for part in parts
         ]
 
@@ -103,7 +111,7 @@ class CodecPool:
     def _alone(self, codec: Codec, part: Sequence[int], source: BlockName, target: BlockName) -> list[FamilyOutcome]:
         def start(places: Sequence[int], *, fresh: bool) -> Future[list[FamilyOutcome]]:
             chosen = [part[place] for place in places]
-            return self._pool.schedule(self._time_limit, code_alone, codec, chosen, source, target, fresh=fresh)
+            return self._pool.schedule(self._time_limit, self._code_alone, codec, chosen, source, target, fresh=fresh)
 
         pending: Pending[Coded | Encoded] = Pending(start, [codec.variant] * len(part), self._deaths[codec.variant])
         return pending.result()

@@ -7,8 +7,8 @@ import hashlib
 import pickle
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import TypeAlias
+from dataclasses import dataclass, replace
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 import PIL
@@ -20,6 +20,8 @@ from vcmbench.pipeline.memory import is_want_of_memory
 from vcmbench.pipeline.processes import describe, message_of
 
 Box: TypeAlias = tuple[float, float, float, float]
+Bitstream: TypeAlias = bytes
+Outcome = TypeVar("Outcome")
 
 LASTING = (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError, PIL.UnidentifiedImageError)
 LASTING_NUMBERS = {errno.ELOOP, errno.ENAMETOOLONG}
@@ -52,6 +54,12 @@ class Coded:
     decode_ms: float
     bitstream_hash: str
     decoded_hash: str
+    bitstream: Bitstream | None = None
+    """None where it stayed in the codec process, since the run does not keep it."""
+
+    def without_bitstream(self) -> Coded:
+        """The same, to be sent to the worker."""
+        return replace(self, bitstream=None)
 
 
 @dataclass(frozen=True)
@@ -109,7 +117,9 @@ def _unread(source: Source, error: BaseException) -> Failure:
     return Failure(f"{source.path}: {describe(error)}")
 
 
-def code_images(codec: Codec, places: Sequence[int], source: BlockName, target: BlockName) -> Iterator[Coded | Failure]:
+def code_images(
+    codec: Codec, places: Sequence[int], source: BlockName, target: BlockName, *, with_bitstreams: bool = False
+) -> Iterator[Coded | Failure]:
     """Code and decode the images in these places of a block into another; an exception becomes a `Failure`.
 
     Another copy of the codec decodes, so that nothing but the bitstream can tell it what was coded. Raises `MemoryError`,
@@ -118,7 +128,12 @@ def code_images(codec: Codec, places: Sequence[int], source: BlockName, target: 
     originals, decoded = open_block(source, writable=False), open_block(target, writable=True)
     decoder: Codec = pickle.loads(pickle.dumps(codec))  # noqa: S301  # the codec itself
     for place in places:
-        yield _code_one(codec, decoder, originals[place], decoded[place])
+        yield to_send(_code_one(codec, decoder, originals[place], decoded[place]), with_bitstream=with_bitstreams)
+
+
+def to_send(outcome: Outcome, *, with_bitstream: bool) -> Outcome | Coded:
+    """What a codec process tells the worker of an outcome."""
+    return outcome.without_bitstream() if isinstance(outcome, Coded) and not with_bitstream else outcome
 
 
 def _code_one(encoder: Codec, decoder: Codec, original: Image, target: Image) -> Coded | Failure:
@@ -159,7 +174,7 @@ def keep(
         wanted = "×".join(map(str, target.shape))
         return Failure(f"{codec.variant}: decode returned {_spell(image)} instead of a uint8 array of {wanted}")
     target[:] = image
-    return Coded(len(bitstream), encode_ms, decode_ms, _hash(bitstream), _hash(target.data))
+    return Coded(len(bitstream), encode_ms, decode_ms, _hash(bitstream), _hash(target.data), bitstream)
 
 
 def _hash(data: bytes | memoryview) -> str:

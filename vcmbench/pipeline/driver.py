@@ -22,6 +22,7 @@ from vcmbench.pipeline.task import Task
 from vcmbench.pipeline.worker import ShardResult
 from vcmbench.pipeline.worker_job import MetricOrder, WorkerJob
 from vcmbench.results import (
+    BITSTREAMS,
     CONFIG,
     FEATURES,
     INDEX,
@@ -126,7 +127,7 @@ def survey(task: Task) -> Survey:
     before = _checked_job(directory, task)
     if before is not None and not directory.exists(MANIFEST):
         raise UsageError(f"{directory.path(MANIFEST)} is missing; restore it, or choose another `out`")
-    files = frozenset(file for folder in (RESULTS, FEATURES) for file in directory.names(folder))
+    files = frozenset(file for folder in (RESULTS, FEATURES, BITSTREAMS) for file in directory.names(folder))
     shards = stored.shards if stored else {}
     index = Index(
         name=task.name,
@@ -134,8 +135,10 @@ def survey(task: Task) -> Survey:
         settings=tuple(SettingRecord.of(codec, task.preparation.identity) for codec in task.codecs),
         metrics=tuple(MetricRecord.of(metric) for metric in task.metrics),
         without=dict(task.without),
+        keep_bitstreams=task.keep_bitstreams,
         cell_sets=stored.cell_sets if stored else {},
-        shards={shard: record for shard, record in shards.items() if files.issuperset(record.files)},
+        bitstream_sets=stored.bitstream_sets if stored else {},
+        shards={shard: found for shard, record in shards.items() if (found := record.found_in(files))},
     )
     # A manifest without a job is what a run left that was killed here; nothing was computed from it.
     return Survey(task, directory, index, begun=before is not None, grows=_grows(before, task), files=files)
@@ -205,14 +208,22 @@ def _weights(task: Task) -> dict[str, str]:
 
 
 def _commit(run: Run, outcome: Outcome, result: ShardResult) -> None:
-    if not all(run.directory.exists(file) for file in filter(None, (result.file, result.features))):
+    if not all(run.directory.exists(file) for file in filter(None, (result.file, result.features, result.bitstreams))):
         if not run.directory.exists(INDEX):
             raise Superseded(taken_over(run.directory))
         raise UsageError(
             f"{run.directory.path(result.file)} was stored by a worker but is not here; put `out` where all nodes see it"
         )
     outcome.index = outcome.index.with_shard(
-        result.shard, result.file, result.generation, result.cells, result.errors, result.transient, result.features
+        result.shard,
+        result.file,
+        result.generation,
+        result.cells,
+        result.errors,
+        result.transient,
+        result.features,
+        result.bitstreams,
+        result.bitstreams_of,
     )
     try:
         run.directory.write_index(outcome.index)

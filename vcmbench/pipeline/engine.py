@@ -15,9 +15,11 @@ from typing import Protocol
 import torch
 
 from vcmbench import registry, weights
+from vcmbench.bitstreams import BITSTREAM
 from vcmbench.feature_tables import feature_keys
 from vcmbench.interfaces import Codec, Metric, UsageError
 from vcmbench.pipeline.codec_pool import CodecPool
+from vcmbench.pipeline.coding import Coded
 from vcmbench.pipeline.plan import Lacking
 from vcmbench.pipeline.rows import Row, make_row
 from vcmbench.pipeline.scoring import Scorer
@@ -35,8 +37,8 @@ class Engine(Protocol):
     done: int
     """Images × settings finished since the beginning; the reader takes differences."""
 
-    def compute(self, images: Sequence[ManifestRow], cells: Lacking) -> list[Row]:
-        """One row for each image × setting, in any order."""
+    def compute(self, images: Sequence[ManifestRow], cells: Lacking) -> Iterator[Row]:
+        """One row for each image × setting, in any order; with `BITSTREAM`, where the run keeps bitstreams."""
 
     @property
     def is_overdue(self) -> bool:
@@ -63,7 +65,7 @@ class ThreadedEngine:
         self._scorer = Scorer()
         self._threads = ThreadPoolExecutor(job.threads, thread_name_prefix="score")
         self._watch = _Watch()
-        self._pool = CodecPool(job.processes, job.time_limit)
+        self._pool = CodecPool(job.processes, job.time_limit, with_bitstreams=job.index.keep_bitstreams)
         self._stream = CodingStream(
             self._pool, job.dataset, job.preparation, job.setup.device, job.batch_size, ahead=2 * job.processes
         )
@@ -79,28 +81,26 @@ class ThreadedEngine:
         self._pool.close()
         self._stream.close()
 
-    def compute(self, images: Sequence[ManifestRow], cells: Lacking) -> list[Row]:
+    def compute(self, images: Sequence[ManifestRow], cells: Lacking) -> Iterator[Row]:
         """One row for each image × setting, whatever happens to it."""
-        rows: list[Row] = []
         scoring: deque[Future[list[Row]]] = deque()
 
-        def finish() -> None:
+        def finished() -> list[Row]:
             scored = scoring.popleft().result()
-            rows.extend(scored)
             self.done += len(scored)
+            return scored
 
         stream = self._stream.decode(images, {setting: self._codecs[setting] for setting in cells})
         while (item := self._next(stream, len(cells))) is not None:
             if isinstance(item, Unreadable):
-                rows += self._error_rows(item, cells)
+                yield from self._error_rows(item, cells)
                 self.done += len(item.images) * len(cells)
                 continue
             scoring.append(self._threads.submit(self._scored_rows, item, cells[item.setting]))
             if len(scoring) > self._job.threads:
-                finish()
+                yield from finished()
         while scoring:
-            finish()
-        return rows
+            yield from finished()
 
     def _next(self, stream: Iterator[Unreadable | Decoded], settings: int) -> Unreadable | Decoded | None:
         # A codec that runs in this process does so here. One that runs in a process has limits of its own, under which each
@@ -123,7 +123,7 @@ class ThreadedEngine:
         sampled = [image[POSITION] < self._job.feature_images for image in originals.images]
         with self._watch.at_most(self._job.grace + len(item.outcomes) * self._job.time_limit):
             scores = self._scorer.score(metrics, originals.batch, item.batch, with_features=any(sampled))
-        return [
+        rows = [
             make_row(
                 image,
                 self._job.preparation.size,
@@ -136,6 +136,11 @@ class ThreadedEngine:
                 zip(originals.images, originals.loaded, item.outcomes, strict=True)
             )
         ]
+        if self._job.index.keep_bitstreams:
+            for row, outcome in zip(rows, item.outcomes, strict=True):
+                if isinstance(outcome, Coded):
+                    row[BITSTREAM] = outcome.bitstream
+        return rows
 
 
 class _Watch:

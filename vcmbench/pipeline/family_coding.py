@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from vcmbench.interfaces import Codec, Image
 from vcmbench.pipeline.blocks import BlockName, open_block
-from vcmbench.pipeline.coding import Coded, Encoded, Failure, decode_one, fault_of, raise_want_of_memory
+from vcmbench.pipeline.coding import Coded, Encoded, Failure, decode_one, fault_of, raise_want_of_memory, to_send
 from vcmbench.pipeline.processes import describe
 
 Outcome: TypeAlias = Coded | Encoded | Failure
@@ -21,7 +21,12 @@ def shares_analysis(codec: Codec) -> bool:
 
 
 def code_family(
-    codecs: Sequence[Codec], places: Sequence[int], source: BlockName, targets: Sequence[BlockName]
+    codecs: Sequence[Codec],
+    places: Sequence[int],
+    source: BlockName,
+    targets: Sequence[BlockName],
+    *,
+    with_bitstreams: bool = False,
 ) -> Iterator[list[Outcome]]:
     """Code the images in these places of a block for each setting, and decode them into the setting's own block.
 
@@ -33,16 +38,18 @@ def code_family(
     decoders: list[Codec] = [pickle.loads(pickle.dumps(codec)) for codec in codecs]  # noqa: S301  # the codecs themselves
     for place in places:
         yield [
-            decode_one(decoder, outcome, images[place])
+            to_send(decode_one(decoder, outcome, images[place]), with_bitstream=with_bitstreams)
             if isinstance(outcome, Encoded) and decoder.runs_in == "process"
             else outcome
             for decoder, outcome, images in zip(decoders, _encode(codecs, originals[place]), decoded, strict=True)
         ]
 
 
-def code_alone(codec: Codec, places: Sequence[int], source: BlockName, target: BlockName) -> Iterator[Outcome]:
+def code_alone(
+    codec: Codec, places: Sequence[int], source: BlockName, target: BlockName, *, with_bitstreams: bool = False
+) -> Iterator[Outcome]:
     """Do the same for one setting: yield an outcome for each image."""
-    for (outcome,) in code_family([codec], places, source, [target]):
+    for (outcome,) in code_family([codec], places, source, [target], with_bitstreams=with_bitstreams):
         yield outcome
 
 

@@ -43,7 +43,8 @@ def _missing(works: Sequence[ShardWork], setting: str, index: Index) -> Iterator
     for metrics, count in shards.items():
         every = len(metrics) == len(names)
         scored = "every metric" if every else ", ".join(names[metric] for metric in metrics) or "no metric"
-        yield f"to code {_count(images[metrics], 'image')} in {_count(count, 'shard')} and score {scored}"
+        purpose = "keep the bitstreams" if index.keep_bitstreams and not metrics else f"score {scored}"
+        yield f"to code {_count(images[metrics], 'image')} in {_count(count, 'shard')} and {purpose}"
 
 
 def _count(number: int, noun: str) -> str:

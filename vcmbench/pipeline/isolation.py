@@ -40,13 +40,11 @@ class IsolatedEngine:
         """End the process."""
         self._pool.close()
 
-    def compute(self, images: Sequence[ManifestRow], cells: Lacking) -> list[Row]:
+    def compute(self, images: Sequence[ManifestRow], cells: Lacking) -> Iterator[Row]:
         """One row for each image × setting, whatever happens to it."""
-        rows: list[Row] = []
         for image in images:
-            rows += self._isolate(image, cells)
+            yield from self._isolate(image, cells)
             self.done += len(cells)
-        return rows
 
     def _isolate(self, image: ManifestRow, cells: Lacking) -> list[Row]:
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -41,12 +41,12 @@ def plan(shard_sizes: Mapping[int, int], index: Index, retry: Retry | None = Non
     """Return the work of every shard that lacks a cell, or has rows to try again, in order."""
     work = []
     first = 0
-    missing_of: dict[str | None, Lacking] = {}  # few distinct states among many shards
+    missing_of: dict[tuple[str, str] | None, Lacking] = {}  # few distinct states among many shards
     for shard, images in sorted(shard_sizes.items()):
         record = index.shards.get(shard)
-        state = record.cells if record else None
+        state = (record.cells, record.bitstream_set) if record else None
         if state not in missing_of:
-            missing_of[state] = missing_cells(index.wanted, index.cells(shard))
+            missing_of[state] = missing_cells(index.wanted, index.cells(shard), index.without_bitstreams(shard))
         again = _failed_rows(record, index, retry) if record and retry else 0
         if missing_of[state] or again:
             generation = record.generation + 1 if record else 1
@@ -56,13 +56,13 @@ def plan(shard_sizes: Mapping[int, int], index: Index, retry: Retry | None = Non
     return work
 
 
-def missing_cells(wanted: Cells, stored: Cells) -> Lacking:
-    """The wanted settings that lack a column's values, each with the metrics that give them."""
+def missing_cells(wanted: Cells, stored: Cells, without_bitstreams: Collection[str] = ()) -> Lacking:
+    """The wanted settings that lack a column's values, or bitstreams to be kept, each with the metrics that give values."""
     missing: Lacking = {}
     for setting, columns in wanted.items():
         has = stored.get(setting, {})
         lacking = dict.fromkeys(metric for column, metric in columns.items() if has.get(column) != metric)
-        if lacking or setting not in stored:
+        if lacking or setting not in stored or setting in without_bitstreams:
             missing[setting] = tuple(lacking)
     return missing
 

@@ -101,6 +101,12 @@ def recovered(stored: Sequence[Row], fresh: Sequence[Row]) -> set[tuple[str, str
     return {_place(row) for row in stored if row["status"] == "error"} & {_place(row) for row in _coded(fresh)}
 
 
+def recoded(stored: Sequence[Row], rows: Sequence[Row]) -> set[str]:
+    """The settings of which an image has another bitstream than was stored, or had none."""
+    before = {_place(row): row["bitstream_hash"] for row in _coded(stored)}
+    return {str(row["setting"]) for row in _coded(rows) if before.get(_place(row)) != row["bitstream_hash"]}
+
+
 def _coded(rows: Sequence[Row]) -> list[Row]:
     return [row for row in rows if row["status"] == "ok"]
 

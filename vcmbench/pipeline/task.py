@@ -34,3 +34,4 @@ class Task:
     """What every output must say of the networks."""
     feature_images: int = 10_000
     """For how many images of the manifest's beginning features are stored."""
+    keep_bitstreams: bool = False

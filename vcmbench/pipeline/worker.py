@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from vcmbench.feature_tables import attach_features
 from vcmbench.interfaces import StorageError
+from vcmbench.pipeline.bitstream_keeping import BitstreamKeeper
 from vcmbench.pipeline.engine import Engine, ThreadedEngine
 from vcmbench.pipeline.isolation import IsolatedEngine
 from vcmbench.pipeline.plan import Lacking, ShardWork
@@ -22,6 +23,7 @@ from vcmbench.pipeline.rows import (
     failed,
     merge_rows,
     not_deterministic,
+    recoded,
     recovered,
     replaced_images,
     retry_rows,
@@ -43,6 +45,9 @@ class ShardResult:
     generation: int
     file: str
     features: str
+    bitstreams: str
+    bitstreams_of: tuple[str, ...]
+    """The settings whose bitstreams that file has."""
     cells: Cells
     errors: dict[str, int]
     """Setting key → its number of error rows, and of rows that lack a value for a reason that may pass."""
@@ -81,6 +86,7 @@ class Worker:
         self._run = RunDirectory(job.run_url)
         self._metrics = tuple(metric.key for metric in job.index.metrics)
         self._row_keys = {metric.key: metric.row_keys for metric in job.index.metrics}
+        self._keeper = BitstreamKeeper(self._run) if job.index.keep_bitstreams else None
         self._engine: Engine = IsolatedEngine(job) if isolated else ThreadedEngine(job)
         self._before = 0
 
@@ -103,10 +109,14 @@ class Worker:
     def close(self) -> None:
         """End the codec processes and free what they shared."""
         self._engine.close()
+        if self._keeper:
+            self._keeper.close()
 
     def run(self, work: ShardWork) -> ShardResult:
         """Compute a shard's missing cells and store its new file."""
         self._before = self._engine.done
+        if self._keeper:
+            self._keeper.begin()
         index = self._job.index
         started = time.perf_counter()
         listed = self._run.manifest(work.shard).to_pylist()
@@ -131,6 +141,7 @@ class Worker:
         rows = _in_order(revision.rows, images, index)
         features = self._run.write_features(work.shard, work.generation, rows, self._job.writer)
         table = table_of(rows, pa.unify_schemas([before.schema, schema]))
+        bitstreams, bitstreams_of = self._store_bitstreams(work, stored, rows)
         file = self._run.write_shard(work.shard, work.generation, table, self._job.writer)
         written = time.perf_counter()
         return ShardResult(
@@ -138,6 +149,8 @@ class Worker:
             generation=work.generation,
             file=file,
             features=features,
+            bitstreams=bitstreams,
+            bitstreams_of=bitstreams_of,
             cells=revision.cells,
             errors=count_failed(revision.rows, "errors"),
             transient=count_failed(revision.rows, "transient"),
@@ -146,6 +159,20 @@ class Worker:
             not_deterministic=tuple(setting.variant for setting in index.settings if setting.key in revision.differing),
             replaced=tuple(sorted(revision.replaced)),
         )
+
+    def _store_bitstreams(self, work: ShardWork, stored: Sequence[Row], rows: Sequence[Row]) -> tuple[str, tuple[str, ...]]:
+        """The shard's file of bitstreams from now on, and the settings whose bitstreams it has.
+
+        What a former run has kept stays as it is where this one keeps none.
+        """
+        index = self._job.index
+        record = index.shards.get(work.shard)
+        former, kept = record.bitstreams if record else "", set(index.bitstreams_of(work.shard))
+        if self._keeper is None:
+            return former, tuple(sorted(kept - recoded(stored, rows)))
+        file = self._keeper.store(work, rows, former, self._job.writer)
+        settings = {str(row["setting"]) for row in rows}
+        return file, tuple(sorted(settings & (kept | work.missing.keys())))
 
     def _revise(
         self, images: Sequence[ManifestRow], work: ShardWork, stored: Sequence[Row], retyped: Collection[str]
@@ -175,18 +202,23 @@ class Worker:
 
     def _compute_missing(self, images: Sequence[ManifestRow], work: ShardWork) -> list[Row]:
         """Rows with the missing cells; where stored rows lack features alone, only of the images whose features are kept."""
-        stored, columns = self._job.index.cells(work.shard), {m.key: m.columns for m in self._job.index.metrics}
+        index = self._job.index
+        stored, columns = index.cells(work.shard), {metric.key: metric.columns for metric in index.metrics}
+        sampled_alone = stored.keys() - index.without_bitstreams(work.shard)
         features = {
             setting: metrics
             for setting, metrics in work.missing.items()
-            if setting in stored and not any(columns[metric] for metric in metrics)
+            if setting in sampled_alone and not any(columns[metric] for metric in metrics)
         }
         sampled = [image for image in images if image[POSITION] < self._job.feature_images]
         others = {setting: metrics for setting, metrics in work.missing.items() if setting not in features}
         return self._compute(images, others) + self._compute(sampled, features)
 
     def _compute(self, images: Sequence[ManifestRow], cells: Lacking) -> list[Row]:
-        return self._engine.compute(images, cells) if images and cells else []
+        if not images or not cells:
+            return []
+        rows = self._engine.compute(images, cells)
+        return [self._keeper.take(row) for row in rows] if self._keeper else list(rows)
 
     def _compute_whole(self, images: Sequence[ManifestRow], places: Places) -> list[Row]:
         """Rows with every metric, settings of the same images together, so that these are read once."""

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from vcmbench.interfaces import StorageError
+from vcmbench.reports.kept_bitstreams import KeptBitstreams
 from vcmbench.results import Index, RunDirectory, complete_shards
 
 Points: TypeAlias = npt.NDArray[np.float32]
@@ -27,11 +28,13 @@ class StoredImages:
     """Each image's row of the manifest, and its results by image and setting's key; a name that the run lacks has neither.
 
     `landmarks` are by image and setting's key, `feature_tables.ORIGINAL` for the original; absent where none are stored.
+    `bitstreams` looks up those that the run has kept.
     """
 
     manifest: Mapping[str, Mapping[str, Any]]
     rows: Mapping[tuple[str, str], Mapping[str, Any]]
     landmarks: Mapping[tuple[str, str], Points]
+    bitstreams: KeptBitstreams | None = None
 
 
 def stored_images(run: RunDirectory, index: Index, names: Collection[str]) -> StoredImages:
@@ -48,7 +51,7 @@ def stored_images(run: RunDirectory, index: Index, names: Collection[str]) -> St
         found = table.filter(pc.is_in(table["image"], wanted)).to_pylist()
         rows |= {(row["image"], row["setting"]): row for row in found}
         landmarks |= _landmarks(run, index, shard, wanted)
-    return StoredImages(manifest, rows, landmarks)
+    return StoredImages(manifest, rows, landmarks, KeptBitstreams(run, index))
 
 
 def _landmarks(run: RunDirectory, index: Index, shard: int, wanted: pa.Array) -> dict[tuple[str, str], Points]:

@@ -1,4 +1,6 @@
-"""A run's images as pictures: originals read again, and coded and decoded again, each checked against what was stored.
+"""A run's images as pictures, each checked against what was stored.
+
+Originals are read again. Bitstreams that the run has kept are decoded; where there are none, the originals are coded again.
 
 Nothing here ends a report. What cannot be had is a reason in place of a picture, and a picture that is not the one whose
 values the run holds says so.
@@ -16,8 +18,9 @@ import numpy as np
 
 from vcmbench import registry
 from vcmbench.datasets.prepare import Preparation, prepare
-from vcmbench.interfaces import Codec, Dataset, Image, UsageError
+from vcmbench.interfaces import Codec, Dataset, Image
 from vcmbench.reports.image_rows import StoredImages
+from vcmbench.reports.kept_bitstreams import Lost
 from vcmbench.results import SettingRecord
 
 NO_ORIGINAL = "there is no original to code"
@@ -64,29 +67,48 @@ def original(stored: StoredImages, showing: Showing, name: str) -> Picture:
 
 
 def decoded(stored: StoredImages, name: str, image: Image | None, settings: Sequence[SettingRecord]) -> dict[str, Picture]:
-    """Code and decode a prepared image again; return a picture for each setting's key.
+    """Decode an image's kept bitstreams, or code the prepared image again; return a picture for each setting's key.
 
     An image × setting that failed in the run is not tried again: the codec may hang, or end this process.
     """
     pictures: dict[str, Picture] = {}
     families: dict[type[Codec], list[_Again]] = {}
+    kept = _kept(stored, name, settings)
     for setting in settings:
         row = stored.rows.get((name, setting.key))
         if row is None:
             pictures[setting.key] = Picture(None, "the run has no result of this image yet")
         elif row["status"] == "error":
             pictures[setting.key] = Picture(None, f"failed in the run: {_line(row['error'] or 'no reason was stored')}")
-        elif image is None:
-            pictures[setting.key] = Picture(None, NO_ORIGINAL)
         else:
+            bitstream = kept.get(setting.key)
             try:
                 codec = registry.codecs.get(setting.family)(**setting.params)
-                families.setdefault(type(codec), []).append(_Again(setting, codec, row))
-            except UsageError as error:
+                again = _Again(setting, codec, row, _loss(bitstream))
+                if isinstance(bitstream, bytes):
+                    pictures[setting.key] = _decode(again, bitstream, (row["height"], row["width"], 3))
+                elif image is None:
+                    pictures[setting.key] = Picture(None, "; ".join(filter(None, (again.loss, NO_ORIGINAL))))
+                else:
+                    families.setdefault(type(codec), []).append(again)
+            except Exception as error:  # noqa: BLE001  # a codec may raise anything
                 pictures[setting.key] = Picture(None, _words(error))
     for family in families.values():
         pictures |= _code_family(image, family) if image is not None else {}
     return pictures
+
+
+def _kept(stored: StoredImages, name: str, settings: Sequence[SettingRecord]) -> Mapping[str, bytes | Lost]:
+    """The image's bitstreams that the run has kept, or should have, by setting's key."""
+    rows = {setting.key: stored.rows.get((name, setting.key), {}) for setting in settings}
+    hashes = {key: row["bitstream_hash"] for key, row in rows.items() if row.get("bitstream_hash")}
+    if stored.bitstreams is None or not hashes:
+        return {}
+    return stored.bitstreams.of(stored.manifest[name]["shard"], name, hashes)
+
+
+def _loss(bitstream: bytes | Lost | None) -> str:
+    return f"the kept bitstream cannot be used ({bitstream.reason})" if isinstance(bitstream, Lost) else ""
 
 
 def told(problems: Iterable[tuple[str, str]]) -> list[str]:
@@ -107,29 +129,39 @@ class _Again:
     setting: SettingRecord
     codec: Codec
     row: Mapping[str, Any]
+    loss: str = ""
+    """What became of the bitstream that the run has kept."""
 
 
 def _code_family(image: Image, family: Sequence[_Again]) -> dict[str, Picture]:
     """Code an image with settings that share its analysis; if one of them fails, with each alone."""
     try:
         bitstreams = type(family[0].codec).encode_many(image, [again.codec for again in family])
-        return {each.setting.key: _decode(each, stream, image) for each, stream in zip(family, bitstreams, strict=True)}
+        return {
+            each.setting.key: _decode(each, stream, image.shape) for each, stream in zip(family, bitstreams, strict=True)
+        }
     except Exception as error:  # noqa: BLE001  # a codec may raise anything
         if len(family) == 1:
-            return {family[0].setting.key: Picture(None, _words(error))}
+            return {family[0].setting.key: Picture(None, _told(family[0], _words(error)))}
     return {key: picture for each in family for key, picture in _code_family(image, [each]).items()}
 
 
-def _decode(again: _Again, bitstream: bytes, image: Image) -> Picture:
+def _decode(again: _Again, bitstream: bytes, shape: tuple[int, ...]) -> Picture:
     """Decode a bitstream, which raises what the codec raises, and compare it and its picture with the stored hashes."""
     picture = again.codec.decode(bitstream)
-    if not isinstance(picture, np.ndarray) or picture.dtype != np.uint8 or picture.shape != image.shape:
-        return Picture(None, "what was decoded is not an image of the original's size")
+    if not isinstance(picture, np.ndarray) or picture.dtype != np.uint8 or picture.shape != shape:
+        return Picture(None, _told(again, "what was decoded is not an image of the original's size"))
     if _hash(bitstream) != again.row["bitstream_hash"]:
-        return Picture(picture, f"the bitstream is not the stored one{_change(again)}")
+        return Picture(picture, _told(again, f"the bitstream is not the stored one{_change(again)}"))
     if _hash(picture) != again.row["decoded_hash"]:
-        return Picture(picture, f"the bitstream is the stored one, but decodes to other pixels{_change(again)}")
-    return Picture(picture)
+        problem = f"the bitstream is the stored one, but decodes to other pixels{_change(again)}"
+        return Picture(picture, _told(again, problem))
+    return Picture(picture, _told(again))
+
+
+def _told(again: _Again, problem: str = "") -> str:
+    """A problem after the loss of the kept bitstream, which was the reason to code again."""
+    return "; ".join(filter(None, (again.loss and f"{again.loss}, so that it was coded again", problem)))
 
 
 def _change(again: _Again) -> str:
