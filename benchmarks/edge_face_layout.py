@@ -125,7 +125,7 @@ def main() -> None:
     file = Path(face_layout.__file__).with_name("face_layout.npz")
     np.savez_compressed(file, mean=mean.astype(np.float32), steps=steps.astype(np.float16))
     distances = [
-        np.linalg.norm(face_layout.find_marks(image) - marks, axis=1).mean()
+        np.linalg.norm(face_layout.find_layout(image).marks - marks, axis=1).mean()
         for image, marks in portraits(options.portraits, "test")
     ]
     print(f"{file.name}: {file.stat().st_size:,} bytes; on test {np.mean(distances):.2f}, median {np.median(distances):.2f}")

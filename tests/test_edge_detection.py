@@ -8,7 +8,7 @@ import pytest
 from skimage.data import astronaut
 
 from vcmbench.codecs.edge.detection import detect, scale_of
-from vcmbench.codecs.edge.face_layout import find_marks
+from vcmbench.codecs.edge.face_layout import FaceLayout, find_layout
 from vcmbench.codecs.edge.salience import BACKGROUND, salience
 from vcmbench.interfaces import Image
 
@@ -73,7 +73,7 @@ def test_lengths_grow_with_the_root_of_the_side() -> None:
 
 def test_marks_are_near_eyes_and_mouth() -> None:
     """The marks of a public portrait are within a twelfth of the image of where one sees them."""
-    marks = find_marks(FACE)
+    marks = find_layout(FACE).marks
     seen = np.array([(column, row) for row, column in EYES])
     assert np.linalg.norm(marks[:2] - seen, axis=1).max() < 156 / 12
     assert np.linalg.norm(marks[3:].mean(axis=0) - MOUTH[::-1]) < 156 / 12
@@ -81,24 +81,43 @@ def test_marks_are_near_eyes_and_mouth() -> None:
 
 def test_marks_follow_the_image() -> None:
     """A larger picture, and one with margins at the sides, have their marks in the same places of the face."""
-    marks = find_marks(FACE)
+    marks = find_layout(FACE).marks
     twice = FACE.repeat(2, axis=0).repeat(2, axis=1)
-    assert np.abs(find_marks(twice) - 2 * marks).max() < 4
+    assert np.abs(find_layout(twice).marks - 2 * marks).max() < 4
     margins = np.pad(FACE, ((0, 0), (40, 40), (0, 0)), mode="edge")
-    assert np.abs(find_marks(margins) - marks - (40, 0)).max() < 1
+    assert np.abs(find_layout(margins).marks - marks - (40, 0)).max() < 1
 
 
 def test_marks_of_anything_are_places() -> None:
     """Noise, one colour and a strip have finite marks."""
     random = np.random.default_rng(0)
     for image in (random.integers(0, 256, (64, 80, 3), np.uint8), np.zeros((32, 1024, 3), np.uint8)):
-        assert np.isfinite(find_marks(image)).all()
+        assert np.isfinite(find_layout(image).marks).all()
+
+
+def test_a_face_of_which_half_is_hidden_is_trusted_less() -> None:
+    """The public portrait's marks are trusted wholly; those of noise, or with half of it painted over, less."""
+    assert find_layout(FACE).trust == 1
+    hidden = FACE.copy()
+    hidden[:, :90] = 128
+    noise = np.random.default_rng(0).integers(0, 256, FACE.shape, np.uint8)
+    assert find_layout(hidden).trust < 1
+    assert find_layout(noise).trust < 1
+
+
+def test_without_trust_the_middle_matters() -> None:
+    """Where marks are not trusted, the salience is that of the image's middle, wherever they are; by half, half of it."""
+    marks = np.array(((20.0, 30.0), (60.0, 30.0), (40.0, 55.0), (25.0, 75.0), (55.0, 75.0)))
+    trusted, doubted, half = (salience(FaceLayout(marks, trust), 128, 96) for trust in (1.0, 0.0, 0.5))
+    assert doubted[64, 48] == pytest.approx(doubted.max(), rel=1e-3)
+    assert doubted.min() >= BACKGROUND
+    np.testing.assert_allclose(half, (trusted + doubted) / 2, rtol=1e-5)
 
 
 def test_salience_is_highest_at_the_features() -> None:
     """Eyes and mouth matter most, then the face, then what is around it."""
     marks = np.array(((100.0, 120.0), (160.0, 120.0), (130.0, 155.0), (105.0, 190.0), (155.0, 190.0)))
-    weights = salience(marks, 256, 300)
+    weights = salience(FaceLayout(marks), 256, 300)
     assert weights.shape == (256, 300)
     assert min(weights[120, 100], weights[120, 160], weights[190, 130]) > 2 * weights[80, 130] > 2 * BACKGROUND
     assert weights[5, 5] == pytest.approx(BACKGROUND)
@@ -107,4 +126,4 @@ def test_salience_is_highest_at_the_features() -> None:
 def test_salience_of_marks_that_coincide_is_finite() -> None:
     """Marks in one place, or on a line, give no infinities."""
     for marks in (np.full((5, 2), 20.0), np.column_stack((np.arange(5.0), np.full(5, 9.0)))):
-        assert np.isfinite(salience(marks, 40, 50)).all()
+        assert np.isfinite(salience(FaceLayout(marks), 40, 50)).all()

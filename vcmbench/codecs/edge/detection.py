@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from vcmbench.codecs.edge.face_layout import find_marks
+from vcmbench.codecs.edge.face_layout import find_layout
 from vcmbench.codecs.edge.geometry import Raster
 from vcmbench.codecs.edge.salience import Salience, salience
 from vcmbench.interfaces import Image
@@ -43,7 +43,7 @@ def detect(image: Image) -> tuple[Raster, Plane]:
     Edges are Canny's (1986), of the gradient of all three colours (Di Zenzo, 1986), thinned as Guo and Hall do (1989).
     """
     height, width, _ = image.shape
-    where = salience(find_marks(image), height, width)
+    where = salience(find_layout(image), height, width)
     gradient = _gradient(image, where, scale_of(height, width))
     weighted = gradient.weighted(where**_TO_THRESHOLD)
     high = max(_LOWEST, min(_HIGH, float(np.quantile(weighted.strength[::2, ::2], _QUANTILE))))

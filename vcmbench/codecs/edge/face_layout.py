@@ -27,6 +27,8 @@ FEATURES = (FRAME // _CELL) ** 2 * _ORIENTATIONS
 _THUMBNAIL = 160
 _SMALLEST_SPREAD = 0.25
 """Marks nearer together than this, relative to the mean face, are no face's."""
+_ALIKE, _UNLIKE = 0.1, 0.22
+"""Differences of an image's marks from those of its mirror image, by their spread: below is all trust, above none."""
 
 
 @dataclass(frozen=True)
@@ -39,14 +41,39 @@ class Model:
     """Steps × (`FEATURES` + 1) × 10: weights of the features and of a constant 1 → how the marks move in their frame."""
 
 
-def find_marks(image: Image) -> Marks:
-    """Return the marks of H×W×3 uint8 pixels, whose face fills the square in the middle; without a face, any place in it."""
+@dataclass(frozen=True)
+class FaceLayout:
+    """Marks, and how much they can be trusted, from 0 to 1."""
+
+    marks: Marks
+    trust: float = 1.0
+
+
+def find_layout(image: Image) -> FaceLayout:
+    """Return the layout of H×W×3 uint8 pixels, whose face fills the square in the middle; without a face, any place in it.
+
+    A profile, or a face of which half is hidden, is often misread, but seldom is its mirror image in the same way.
+    """
     grey, to_image = thumbnail(image)
+    marks = _find_marks(grey)
+    mirrored = _mirrored(_find_marks(np.ascontiguousarray(grey[:, ::-1])))
+    difference = np.linalg.norm(marks - mirrored, axis=1).mean() / np.linalg.norm(marks - marks.mean(axis=0), axis=1).mean()
+    trust = float(np.clip((_UNLIKE - difference) / (_UNLIKE - _ALIKE), 0, 1))
+    return FaceLayout(marks * to_image.scale + to_image.corner, trust)
+
+
+def _find_marks(grey: npt.NDArray[np.uint8]) -> Marks:
+    """In a thumbnail."""
     model = _model()
     marks = model.mean * _THUMBNAIL / FRAME
     for step in model.steps:
         marks = moved(grey, marks, model.mean, step)
-    return marks * to_image.scale + to_image.corner
+    return marks
+
+
+def _mirrored(marks: Marks) -> Marks:
+    """The marks of a thumbnail that are these in its mirror image."""
+    return marks[[1, 0, 2, 4, 3]] * (-1, 1) + (_THUMBNAIL - 1, 0)
 
 
 @dataclass(frozen=True)
