@@ -28,6 +28,7 @@ from edge_parts import jbig1_bpp, layer_bytes, stage_ms
 from measuring import PORTRAITS, keep_to_cores, machine, print_table
 from portrait_measures import MEASURES, Cache, Laboratory, interval
 from portraits import load_portraits
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # ships no type hints
 
 from vcmbench import codecs
 from vcmbench.codecs.edge.geometry import COUNTS
@@ -155,6 +156,7 @@ def main() -> None:
     options = parser.parse_args()
     keep_to_cores(1)
     torch.set_num_threads(1)
+    threadpool_limits(1)  # numpy's BLAS counted the cores when it was imported
 
     portraits = load_portraits(options.portraits, options.images)
     if options.contact_sheet:

@@ -2,7 +2,7 @@
 
 Both have bootstrap intervals, and the report has no pictures. The run is made up: shards of random numbers, identities as in
 VGGFace2 (about 360 photographs each), their genders, and face sizes, which make six slices. It is written once into
-`build/`, which takes 8 GB and some minutes, and read in processes of their own.
+`build/`, which takes 11 GB and some minutes, and read in processes of their own.
 
     .venv/bin/python benchmarks/summary.py [--rows 40000000] [--settings 100] [--columns 25] [--repeat 3]
 """
