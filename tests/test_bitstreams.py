@@ -15,8 +15,8 @@ from faulty import Faulty, InWorker, Together, TogetherInBoth, block_of_images
 from runs import SIZE, bitstreams, bring_up_to_date, make_task, read_rows, rows, write_images
 
 from vcmbench import codecs, metrics
-from vcmbench.bitstreams import GROUP_BYTES, BitstreamSpool, bitstream_hash, bitstream_tables
-from vcmbench.interfaces import Codec, StorageError
+from vcmbench.bitstreams import GROUP_BYTES, BitstreamSpool, bitstream_tables
+from vcmbench.interfaces import Codec, StorageError, content_hash
 from vcmbench.pipeline.blocks import Block
 from vcmbench.pipeline.codec_pool import CodecPool
 from vcmbench.pipeline.coding import Coded
@@ -252,10 +252,10 @@ def test_a_spool_holds_more_than_its_memory() -> None:
     streams = [bytes([number]) * number for number in range(1, 60)]
     for turn in range(2):
         for stream in streams[turn:]:
-            spool.put(bitstream_hash(stream), stream)
-            spool.put(bitstream_hash(stream), stream)
-        assert [spool.get(bitstream_hash(stream)) for stream in streams[turn:]] == streams[turn:]
-        assert (bitstream_hash(streams[0]) in spool) == (turn == 0)
+            spool.put(content_hash(stream), stream)
+            spool.put(content_hash(stream), stream)
+        assert [spool.get(content_hash(stream)) for stream in streams[turn:]] == streams[turn:]
+        assert (content_hash(streams[0]) in spool) == (turn == 0)
         spool.clear()
     spool.close()
 
@@ -268,9 +268,9 @@ def test_a_row_group_has_one_setting_and_bounded_bytes(tmp_path: Path) -> None:
     for setting in ("a", "b"):
         for place, length in enumerate(lengths):
             stream = f"{setting}{place}".encode() * (length // 2)
-            spool.put(bitstream_hash(stream), stream)
+            spool.put(content_hash(stream), stream)
             row = {"image": f"{place}.png", "setting": setting, "variant": setting.upper()}
-            stored.append({**row, "bitstream_hash": bitstream_hash(stream)})
+            stored.append({**row, "bitstream_hash": content_hash(stream)})
     stored.append({"image": "5.png", "setting": "b", "variant": "B", "bitstream_hash": None})
     run = RunDirectory(str(tmp_path))
     file = run.write_bitstreams(0, 1, bitstream_tables(stored, spool), "0123abcd")

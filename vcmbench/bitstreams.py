@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -29,11 +28,6 @@ GROUP_BYTES = 2**20
 
 HELD_BYTES = 64 * 2**20
 """How much a spool holds in memory; the rest goes to a temporary file."""
-
-
-def bitstream_hash(bitstream: bytes) -> str:
-    """SHA-256, cut to 16 digits, as in the result rows."""
-    return hashlib.sha256(bitstream).hexdigest()[:16]
 
 
 class BitstreamSpool:

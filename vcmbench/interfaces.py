@@ -58,7 +58,12 @@ class Superseded(Exception):  # noqa: N818  # an outcome that the taken-over pro
 def digest(identity: object) -> str:
     """Return 16 hexadecimal digits that are equal exactly for equal JSON-like values, on every machine."""
     text = json.dumps(identity, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return content_hash(text.encode())
+
+
+def content_hash(data: bytes | memoryview) -> str:
+    """Return the first 16 hexadecimal digits of the SHA-256 of a bitstream, or of an image's samples."""
+    return hashlib.sha256(data).hexdigest()[:16]
 
 
 # ---------------------------------------------------------------------------------------------------------- codecs

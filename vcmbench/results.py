@@ -25,7 +25,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from vcmbench.bitstreams import BITSTREAM, BITSTREAM_SCHEMA, bitstream_hash
+from vcmbench.bitstreams import BITSTREAM, BITSTREAM_SCHEMA
 from vcmbench.feature_tables import feature_keys, feature_tables
 from vcmbench.interfaces import (
     Codec,
@@ -35,6 +35,7 @@ from vcmbench.interfaces import (
     SetMetric,
     StorageError,
     UsageError,
+    content_hash,
     digest,
 )
 from vcmbench.storage import Storage
@@ -469,7 +470,7 @@ class RunDirectory(Storage):
             for group in range(parquet.num_row_groups):
                 table = parquet.read_row_group(group, ["bitstream_hash", BITSTREAM])
                 for name, bitstream in zip(table[0].to_pylist(), table[1].to_pylist(), strict=True):
-                    if bitstream_hash(bitstream) != name:
+                    if content_hash(bitstream) != name:
                         raise pa.ArrowInvalid("a bitstream is not that of its hash")
                     yield name, bitstream
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import pickle
 import time
 from collections.abc import Iterator, Sequence
@@ -14,7 +13,7 @@ import numpy as np
 import PIL
 
 from vcmbench.datasets.prepare import Preparation, prepare
-from vcmbench.interfaces import Codec, Dataset, Image, ImageError
+from vcmbench.interfaces import Codec, Dataset, Image, ImageError, content_hash
 from vcmbench.pipeline.blocks import BlockName, open_block
 from vcmbench.pipeline.memory import is_want_of_memory
 from vcmbench.pipeline.processes import describe, message_of
@@ -103,7 +102,7 @@ def _load_one(dataset: Dataset, source: Source, preparation: Preparation, target
     except BaseException as error:  # noqa: BLE001  # see above
         return _unread(source, error)
     target[:] = prepared.image
-    return Loaded(prepared.box, prepared.note, _hash(target.data))
+    return Loaded(prepared.box, prepared.note, content_hash(target.data))
 
 
 def _unread(source: Source, error: BaseException) -> Failure:
@@ -174,11 +173,7 @@ def keep(
         wanted = "×".join(map(str, target.shape))
         return Failure(f"{codec.variant}: decode returned {_spell(image)} instead of a uint8 array of {wanted}")
     target[:] = image
-    return Coded(len(bitstream), encode_ms, decode_ms, _hash(bitstream), _hash(target.data), bitstream)
-
-
-def _hash(data: bytes | memoryview) -> str:
-    return hashlib.sha256(data).hexdigest()[:16]
+    return Coded(len(bitstream), encode_ms, decode_ms, content_hash(bitstream), content_hash(target.data), bitstream)
 
 
 def _spell(value: object) -> str:

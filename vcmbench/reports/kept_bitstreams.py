@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from vcmbench.bitstreams import bitstream_hash
+from vcmbench.interfaces import content_hash
 from vcmbench.results import Index, RunDirectory
 
 
@@ -44,4 +44,4 @@ class KeptBitstreams:
 def _checked(bitstream: bytes | None, expected: str) -> bytes | Lost:
     if bitstream is None:
         return Lost("it is not in its file")
-    return bitstream if bitstream_hash(bitstream) == expected else Lost("it is not that of its hash")
+    return bitstream if content_hash(bitstream) == expected else Lost("it is not that of its hash")

@@ -8,7 +8,6 @@ values the run holds says so.
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ import numpy as np
 
 from vcmbench import registry
 from vcmbench.datasets.prepare import Preparation, prepare
-from vcmbench.interfaces import Codec, Dataset, Image
+from vcmbench.interfaces import Codec, Dataset, Image, content_hash
 from vcmbench.reports.image_rows import StoredImages
 from vcmbench.reports.kept_bitstreams import Lost
 from vcmbench.results import SettingRecord
@@ -63,7 +62,7 @@ def original(stored: StoredImages, showing: Showing, name: str) -> Picture:
     except Exception as error:  # noqa: BLE001  # a plug-in or a damaged file may raise anything
         return Picture(None, f"the image cannot be read: {_words(error)}")
     hashes = {each["source_hash"] for (other, _), each in stored.rows.items() if other == name} - {None}
-    return Picture(image, "" if hashes <= {_hash(image)} else "the image is not the one that was coded")
+    return Picture(image, "" if hashes <= {_hash_of(image)} else "the image is not the one that was coded")
 
 
 def decoded(stored: StoredImages, name: str, image: Image | None, settings: Sequence[SettingRecord]) -> dict[str, Picture]:
@@ -151,9 +150,9 @@ def _decode(again: _Again, bitstream: bytes, shape: tuple[int, ...]) -> Picture:
     picture = again.codec.decode(bitstream)
     if not isinstance(picture, np.ndarray) or picture.dtype != np.uint8 or picture.shape != shape:
         return Picture(None, _told(again, "what was decoded is not an image of the original's size"))
-    if _hash(bitstream) != again.row["bitstream_hash"]:
+    if content_hash(bitstream) != again.row["bitstream_hash"]:
         return Picture(picture, _told(again, f"the bitstream is not the stored one{_change(again)}"))
-    if _hash(picture) != again.row["decoded_hash"]:
+    if _hash_of(picture) != again.row["decoded_hash"]:
         problem = f"the bitstream is the stored one, but decodes to other pixels{_change(again)}"
         return Picture(picture, _told(again, problem))
     return Picture(picture, _told(again))
@@ -174,10 +173,6 @@ def _box(row: Mapping[str, Any]) -> tuple[float, float, float, float] | None:
     return None if any(side is None for side in sides) else sides
 
 
-def _hash(data: bytes | Image) -> str:
-    return hashlib.sha256(data if isinstance(data, bytes) else np.ascontiguousarray(data).data).hexdigest()[:16]
-
-
 def _words(error: Exception) -> str:
     """An error in one line; of the system's, only what it says, since the path that it names is this machine's."""
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
@@ -186,3 +181,7 @@ def _words(error: Exception) -> str:
 
 def _line(text: str) -> str:
     return " ".join(text.split())
+
+
+def _hash_of(image: Image) -> str:
+    return content_hash(np.ascontiguousarray(image).data)
