@@ -21,7 +21,6 @@ from skimage.data import astronaut
 
 from vcmbench.codecs.edge import Edge, stream
 from vcmbench.codecs.edge.codec import NO_POINTS
-from vcmbench.codecs.edge.range_coder import Decoder
 from vcmbench.interfaces import BitstreamError
 
 SECONDS, MEGABYTES = 1.0, 200
@@ -77,18 +76,17 @@ def enlarge(valid: bytes, _: Sequence[bytes], random: np.random.Generator) -> by
 MUTATIONS: tuple[Mutation, ...] = (cut, flip, splice, fill, enlarge)
 
 
-def unchecked_end(tried: bytes, decoder: Decoder) -> int:
+def behind_unchecked(tried: bytes, end: int) -> int:
     """Take any check for right, where there is one."""
-    end = decoder.end + stream.CHECK_BYTES
-    if end > len(tried):
+    if end + stream.CHECK_BYTES > len(tried):
         raise BitstreamError("edge: the stream ends inside a layer")
-    return end
+    return end + stream.CHECK_BYTES
 
 
 def is_read(tried: bytes, *, with_checks: bool) -> bool:
     """Return whether a stream is read rather than refused."""
     try:
-        with nullcontext() if with_checks else patch.object(stream, "layer_end", unchecked_end):
+        with nullcontext() if with_checks else patch.object(stream, "behind_check", behind_unchecked):
             stream.read(tried)
     except BitstreamError:
         return False

@@ -16,14 +16,14 @@ from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
-from edge_priors import probabilities
+from edge_priors import Tally
 from measuring import PORTRAITS
 from portraits import load_portraits
 
 from vcmbench.codecs.edge import priors
 from vcmbench.codecs.edge.geometry import COUNTS, Points, Raster, grid_shape
-from vcmbench.codecs.edge.point_coding import SHAPES, code_points, write_points
-from vcmbench.codecs.edge.range_coder import Encoder
+from vcmbench.codecs.edge.point_coding import code_points, write_points
+from vcmbench.codecs.edge.point_levels import GROUPS
 from vcmbench.codecs.edge.rasterise import rasterise
 from vcmbench.codecs.edge.selection import choose
 from vcmbench.codecs.edge.tracing import strokes_of
@@ -68,17 +68,11 @@ def layers(points: Points) -> Iterator[tuple[Points, Points]]:
 
 def train(pictures: list[Picture]) -> None:
     """Write the priors that fit some pictures."""
-    tallies = {group: np.zeros((*shape, 2)) for group, shape in SHAPES.items()}
-
-    def tally(value: int, group: str, context: int) -> int:
-        tallies[group].reshape(-1, 2)[context, value] += 1
-        return value
-
+    tally = Tally(GROUPS)
     for picture in pictures:
         for layer, earlier in layers(picture.points):
-            code_points(tally, layer, len(layer), earlier, picture.raster)
-    trained = {group: probabilities(counts) for group, counts in tallies.items()}
-    lines = [f'"{group}": {json.dumps(values, separators=(",", ":"))}' for group, values in trained.items()]
+            code_points(tally.bit, layer, len(layer), earlier, picture.raster)
+    lines = [f'"{group}": {json.dumps(values, separators=(",", ":"))}' for group, values in tally.trained().items()]
     FILE.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="ascii")
     priors.load.cache_clear()
 
@@ -90,12 +84,10 @@ def bits_per_pixel(pictures: list[Picture]) -> str:
 
 
 def _layer_rates(picture: Picture) -> list[float]:
-    rates = []
-    for layer, earlier in layers(picture.points):
-        encoder = Encoder()
-        write_points(encoder, layer, earlier, picture.raster)
-        rates.append(8 * len(encoder.finish()) / picture.raster.size)
-    return rates
+    return [
+        8 * len(write_points(layer, earlier, picture.raster)) / picture.raster.size
+        for layer, earlier in layers(picture.points)
+    ]
 
 
 def main() -> None:

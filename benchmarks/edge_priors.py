@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files
 from itertools import cycle
+from math import prod
 from pathlib import Path
 
 import cv2
@@ -24,10 +25,12 @@ from portraits import load_portraits
 
 from vcmbench.codecs.edge import estimate, priors
 from vcmbench.codecs.edge.geometry import Stroke
-from vcmbench.codecs.edge.range_coder import PRECISION, Encoder
+from vcmbench.codecs.edge.range_coder import PRECISION
 from vcmbench.codecs.edge.stroke_coding import GROUPS, ZONES, code_strokes, write_strokes
 from vcmbench.codecs.edge.tracing import DEFAULT_BUDGET, strokes_of
 from vcmbench.interfaces import Image
+
+Groups = Mapping[str, tuple[int, ...]]
 
 SIDE = 256
 FILE = Path(str(files("vcmbench.codecs.edge").joinpath("stroke_priors.json")))
@@ -41,33 +44,40 @@ DENSITY_BLUR = 1.0
 class Tally:
     """Counts what would be coded, in the manner of a coder."""
 
-    def __init__(self) -> None:
-        self.counts = {group: np.zeros((*shape, 2)) for group, shape in GROUPS.items()}
+    def __init__(self, groups: Groups) -> None:
+        """Begin with nothing counted in the contexts of these groups."""
+        self._groups = groups
+        self._counts = np.zeros((priors.first_contexts(groups)["all"], 2))
 
-    def flag(self, value: int, group: str, context: int) -> int:
+    def bit(self, value: int, context: int) -> int:
         """Count one bit."""
-        self.counts[group].reshape(-1, 2)[context, int(value)] += 1
+        self._counts[context, int(value)] += 1
         return value
 
-    def symbol(self, value: int, bits: int, group: str, context: int) -> int:
+    def tree(self, value: int, bits: int, base: int) -> int:
         """Count the bits of a number, as `Encoder.tree` codes them."""
         node = 1
         for shift in range(bits - 1, -1, -1):
-            bit = self.flag(value >> shift & 1, group, (context << bits) + node)
-            node = 2 * node + bit
+            node = 2 * node + self.bit(value >> shift & 1, base + node)
         return value
 
-    def run(self, zeros: int, group: str, contexts: Sequence[int]) -> int:
+    def run(self, zeros: int, contexts: Sequence[int]) -> int:
         """Count the bits up to the first 1."""
         for context in contexts[:zeros]:
-            self.flag(0, group, context)
+            self.bit(0, context)
         if zeros < len(contexts):
-            self.flag(1, group, contexts[zeros])
+            self.bit(1, contexts[zeros])
         return zeros
 
     def uniform(self, value: int, _: int) -> int:
         """Count nothing, as there is nothing to learn."""
         return value
+
+    def trained(self) -> dict[str, list[int]]:
+        """Return the priors of each group that fit what was counted."""
+        first = priors.first_contexts(self._groups)
+        counts = {group: self._counts[first[group] :][: prod(shape)] for group, shape in self._groups.items()}
+        return {group: probabilities(counts[group].reshape(*shape, 2)) for group, shape in self._groups.items()}
 
 
 def portraits_strokes(images: Iterable[Image], budgets: Sequence[int]) -> list[list[Stroke]]:
@@ -114,10 +124,10 @@ def train(pictures: Sequence[Sequence[Stroke]]) -> None:
     """Write the priors that fit the strokes of some pictures."""
     priors_before = {group: [1 << PRECISION - 1] * int(np.prod(shape)) for group, shape in GROUPS.items()}
     save({"zones": zone_classes(pictures), **priors_before})
-    tally = Tally()
+    tally = Tally(GROUPS)
     for strokes in pictures:
         code_strokes(tally, strokes, SIDE, SIDE)
-    save({"zones": zone_classes(pictures)} | {group: probabilities(counts) for group, counts in tally.counts.items()})
+    save({"zones": zone_classes(pictures), **tally.trained()})
 
 
 def save(trained: dict[str, list[int]]) -> None:
@@ -130,12 +140,7 @@ def save(trained: dict[str, list[int]]) -> None:
 
 def bits_per_pixel(pictures: Sequence[Sequence[Stroke]]) -> float:
     """Return the mean size of the coded strokes."""
-    sizes = []
-    for strokes in pictures:
-        encoder = Encoder()
-        write_strokes(encoder, strokes, SIDE, SIDE)
-        sizes.append(len(encoder.finish()))
-    return float(np.mean(sizes)) * 8 / SIDE**2
+    return float(np.mean([len(write_strokes(strokes, SIDE, SIDE)) for strokes in pictures])) * 8 / SIDE**2
 
 
 def main() -> None:

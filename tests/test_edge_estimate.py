@@ -9,7 +9,6 @@ from skimage.data import astronaut
 from vcmbench.codecs.edge import ring
 from vcmbench.codecs.edge.estimate import START_BITS, empty_bits, polar, stroke_bits, turn
 from vcmbench.codecs.edge.geometry import LARGEST
-from vcmbench.codecs.edge.range_coder import Encoder
 from vcmbench.codecs.edge.stroke_coding import write_strokes
 from vcmbench.codecs.edge.tracing import strokes_of
 
@@ -20,10 +19,8 @@ FACE = np.ascontiguousarray(astronaut()[:256, 96:352])  # type: ignore[no-untype
 def test_a_face_costs_what_is_estimated(budget: int) -> None:
     """Coded strokes take the estimated bits, within a twelfth."""
     strokes = strokes_of(FACE, budget)
-    encoder = Encoder()
-    write_strokes(encoder, strokes, 256, 256)
     estimated = empty_bits(256, 256) + START_BITS * len(strokes) + sum(map(sum, stroke_bits(strokes)))
-    assert estimated == pytest.approx(8 * len(encoder.finish()), rel=1 / 12)
+    assert estimated == pytest.approx(8 * len(write_strokes(strokes, 256, 256)), rel=1 / 12)
 
 
 def test_steps_are_placed_as_the_coder_places_them() -> None:

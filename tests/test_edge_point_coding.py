@@ -12,9 +12,10 @@ from skimage.data import astronaut
 
 from vcmbench.codecs.edge import priors
 from vcmbench.codecs.edge.colour import LIMITS
-from vcmbench.codecs.edge.geometry import COUNTS, LARGEST, SMALLEST, Points, Raster, grid_shape
-from vcmbench.codecs.edge.point_coding import SHAPES, code_points, read_points, write_points
-from vcmbench.codecs.edge.range_coder import PRECISION, Decoder, Encoder
+from vcmbench.codecs.edge.geometry import COUNTS, LARGEST, SMALLEST, Points, grid_shape
+from vcmbench.codecs.edge.point_coding import code_points, read_points, write_points
+from vcmbench.codecs.edge.point_levels import GROUPS
+from vcmbench.codecs.edge.range_coder import PRECISION
 from vcmbench.codecs.edge.rasterise import rasterise
 from vcmbench.codecs.edge.selection import choose
 from vcmbench.codecs.edge.tracing import strokes_of
@@ -22,13 +23,6 @@ from vcmbench.interfaces import BitstreamError
 
 FACE = np.ascontiguousarray(astronaut()[:256, 100:356])  # type: ignore[no-untyped-call]  # scikit-image has no type hints
 NONE = Points(np.zeros((0, 2), np.int32), np.zeros((0, 3), np.int32))
-
-
-def write(layer: Points, earlier: Points, raster: Raster) -> bytes:
-    """Code a layer alone."""
-    encoder = Encoder()
-    write_points(encoder, layer, earlier, raster)
-    return encoder.finish()
 
 
 def in_reading_order(points: Points) -> Points:
@@ -58,10 +52,10 @@ def test_any_layer_comes_back(size: tuple[int, int], layer: int, density: float,
     first, last = (0, *COUNTS)[layer], COUNTS[layer]
     points = confetti(random, grid_shape(*size), last)
     earlier, written = points.first(first), Points(points.cells[first:], points.levels[first:])
-    coded = write(written, earlier, raster)
-    decoder = Decoder(coded + b"\xa5\x5a", 0)
-    back, wanted = read_points(decoder, last - first, earlier, raster), in_reading_order(written)
-    assert decoder.end == len(coded)
+    coded = write_points(written, earlier, raster)
+    back, end = read_points(coded + b"\xa5\x5a", 0, last - first, earlier, raster)
+    wanted = in_reading_order(written)
+    assert end == len(coded)
     assert np.array_equal(back.cells, wanted.cells)
     assert np.array_equal(back.levels, wanted.levels)
 
@@ -71,24 +65,24 @@ def test_the_order_of_a_layer_is_free() -> None:
     points = confetti(np.random.default_rng(0), grid_shape(256, 256), COUNTS[2])
     raster = np.zeros((256, 256), np.bool_)
     backwards = Points(points.cells[::-1], points.levels[::-1])
-    assert write(backwards, NONE, raster) == write(points, NONE, raster)
+    assert write_points(backwards, NONE, raster) == write_points(points, NONE, raster)
 
 
 def test_the_priors_fit_faces(monkeypatch: pytest.MonkeyPatch) -> None:
     """The shipped priors save a sixth of a portrait's bits or more over contexts that know nothing."""
     raster = rasterise(strokes_of(FACE), 256, 256)
     points = choose(FACE, raster, COUNTS[1])
-    trained = len(write(points, NONE, raster))
-    flat = {group: [1 << PRECISION - 1] * math.prod(shape) for group, shape in SHAPES.items()}
+    trained = len(write_points(points, NONE, raster))
+    flat = {group: [1 << PRECISION - 1] * math.prod(shape) for group, shape in GROUPS.items()}
     monkeypatch.setattr(priors, "load", {"point": flat}.__getitem__)
-    assert trained <= len(write(points, NONE, raster)) * 5 / 6
+    assert trained <= len(write_points(points, NONE, raster)) * 5 / 6
 
 
 def test_the_priors_have_every_context() -> None:
     """The shipped file has a probability for each context."""
     shipped = priors.load("point")
     assert {group: len(prior) for group, prior in shipped.items()} == {
-        group: math.prod(shape) for group, shape in SHAPES.items()
+        group: math.prod(shape) for group, shape in GROUPS.items()
     }
     assert all(0 < probability < 1 << PRECISION for prior in shipped.values() for probability in prior)
 
@@ -104,7 +98,7 @@ def test_random_bytes_are_refused_or_decoded(stream: bytes, size: tuple[int, int
     first, last = (0, *COUNTS)[layer], COUNTS[layer]
     earlier = confetti(np.random.default_rng(1), grid_shape(*size), first)
     try:
-        points = read_points(Decoder(stream, 0), last - first, earlier, np.zeros(size, np.bool_))
+        points, _ = read_points(stream, 0, last - first, earlier, np.zeros(size, np.bool_))
     except BitstreamError:
         return
     cells = np.concatenate([earlier.cells, points.cells])
@@ -120,4 +114,4 @@ def test_missing_points_are_refused() -> None:
     """A layer in which no square has a point raises an error, as it is read for some."""
     raster = np.zeros((SMALLEST, SMALLEST), np.bool_)
     with pytest.raises(BitstreamError, match="points are missing"):
-        code_points(lambda _value, _group, _context: 0, None, COUNTS[0], NONE, raster)
+        code_points(lambda _value, _context: 0, None, COUNTS[0], NONE, raster)

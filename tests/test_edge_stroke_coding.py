@@ -13,19 +13,12 @@ from skimage.data import astronaut
 
 from vcmbench.codecs.edge import priors
 from vcmbench.codecs.edge.geometry import LARGEST, SMALLEST, Stroke
-from vcmbench.codecs.edge.range_coder import PRECISION, Decoder, Encoder
+from vcmbench.codecs.edge.range_coder import PRECISION
 from vcmbench.codecs.edge.stroke_coding import GROUPS, ZONES, most_steps, most_vertices, read_strokes, write_strokes
 from vcmbench.codecs.edge.tracing import strokes_of
 from vcmbench.interfaces import BitstreamError
 
 FACE = np.ascontiguousarray(astronaut()[:256, 100:356])  # type: ignore[no-untyped-call]  # scikit-image has no type hints
-
-
-def write(strokes: Sequence[Stroke], height: int, width: int) -> bytes:
-    """Code strokes alone."""
-    encoder = Encoder()
-    write_strokes(encoder, strokes, height, width)
-    return encoder.finish()
 
 
 def as_set(strokes: Sequence[Stroke]) -> list[list[list[int]]]:
@@ -58,10 +51,10 @@ def drawings(draw: st.DrawFn) -> tuple[int, int, list[Stroke]]:
 def test_any_strokes_come_back(drawing: tuple[int, int, list[Stroke]]) -> None:
     """Strokes of every kind, in images of every shape, come back vertex by vertex, and their layer ends by itself."""
     height, width, strokes = drawing
-    layer = write(strokes, height, width)
-    decoder = Decoder(layer + b"\xa5\x5a", 0)
-    assert as_set(read_strokes(decoder, height, width)) == as_set(strokes)
-    assert decoder.end == len(layer)
+    layer = write_strokes(strokes, height, width)
+    back, end = read_strokes(layer + b"\xa5\x5a", 0, height, width)
+    assert as_set(back) == as_set(strokes)
+    assert end == len(layer)
 
 
 def test_order_and_direction_are_free() -> None:
@@ -70,24 +63,24 @@ def test_order_and_direction_are_free() -> None:
     shuffled = [strokes[place] for place in np.random.default_rng(0).permutation(len(strokes))]
     turned = [stroke[::-1] if place % 2 else stroke for place, stroke in enumerate(shuffled)]
     assert len(strokes) > 20
-    assert write(turned, 256, 256) == write(strokes, 256, 256)
+    assert write_strokes(turned, 256, 256) == write_strokes(strokes, 256, 256)
 
 
 @pytest.mark.parametrize(("side", "most"), [(SMALLEST, 4), (256, 8), (LARGEST, 24)])
 def test_no_strokes_cost_next_to_nothing(side: int, most: int) -> None:
     """An image without strokes has a layer of few bytes."""
-    layer = write([], side, side)
-    assert read_strokes(Decoder(layer, 0), side, side) == []
+    layer = write_strokes([], side, side)
+    assert read_strokes(layer, 0, side, side) == ([], len(layer))
     assert len(layer) <= most
 
 
 def test_the_priors_fit_faces(monkeypatch: pytest.MonkeyPatch) -> None:
     """The shipped priors save a twelfth of a portrait's bits or more over contexts that know nothing."""
     strokes = strokes_of(FACE)
-    trained = len(write(strokes, 256, 256))
+    trained = len(write_strokes(strokes, 256, 256))
     flat = {group: [1 << PRECISION - 1] * math.prod(shape) for group, shape in GROUPS.items()} | {"zones": [0] * ZONES**2}
     monkeypatch.setattr(priors, "load", {"stroke": flat}.__getitem__)
-    assert trained <= len(write(strokes, 256, 256)) * 11 / 12
+    assert trained <= len(write_strokes(strokes, 256, 256)) * 11 / 12
 
 
 def test_the_priors_have_every_context() -> None:
@@ -105,18 +98,18 @@ def test_more_vertices_than_can_be_read_are_refused() -> None:
     """What a reader would refuse is not written."""
     side = SMALLEST
     zigzag = np.array([(place % 2, place % side) for place in range(most_vertices(side, side))], np.int32)
-    assert as_set(read_strokes(Decoder(write([zigzag], side, side), 0), side, side)) == as_set([zigzag])
+    assert as_set(read_strokes(write_strokes([zigzag], side, side), 0, side, side)[0]) == as_set([zigzag])
     with pytest.raises(ValueError, match="more than 128 vertices"):
-        write([zigzag, zigzag[:2]], side, side)
+        write_strokes([zigzag, zigzag[:2]], side, side)
 
 
 def test_longer_strokes_than_can_be_read_are_refused() -> None:
     """To and fro across the image is allowed as often as it has rows, for the time to draw it must be bounded."""
     side = SMALLEST
     across = np.array([(0, (side - 1) * (place % 2)) for place in range(side)], np.int32)
-    assert as_set(read_strokes(Decoder(write([across], side, side), 0), side, side)) == as_set([across])
+    assert as_set(read_strokes(write_strokes([across], side, side), 0, side, side)[0]) == as_set([across])
     with pytest.raises(ValueError, match="longer than 1024 pixels"):
-        write([across, across], side, side)
+        write_strokes([across, across], side, side)
 
 
 @settings(deadline=None)
@@ -124,7 +117,7 @@ def test_longer_strokes_than_can_be_read_are_refused() -> None:
 def test_random_bytes_are_refused_or_decoded(stream: bytes, size: tuple[int, int]) -> None:
     """Whatever the bytes, there is an error or strokes inside the image, no more than are allowed."""
     try:
-        strokes = read_strokes(Decoder(stream, 0), *size)
+        strokes, _ = read_strokes(stream, 0, *size)
     except BitstreamError:
         return
     assert sum(map(len, strokes)) <= most_vertices(*size)

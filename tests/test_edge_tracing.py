@@ -7,7 +7,6 @@ import pytest
 from skimage.data import astronaut
 
 from vcmbench.codecs.edge.geometry import Raster
-from vcmbench.codecs.edge.range_coder import Encoder
 from vcmbench.codecs.edge.rasterise import rasterise
 from vcmbench.codecs.edge.stroke_coding import write_strokes
 from vcmbench.codecs.edge.tracing import DEFAULT_BUDGET, strokes_of, trace
@@ -26,9 +25,7 @@ def traced(picture: str) -> list[list[list[int]]]:
 
 
 def bits(image: Image, budget: int) -> int:
-    encoder = Encoder()
-    write_strokes(encoder, strokes_of(image, budget), *image.shape[:2])
-    return 8 * len(encoder.finish())
+    return 8 * len(write_strokes(strokes_of(image, budget), *image.shape[:2]))
 
 
 # ---------------------------------------------------------------------------------------------------------- chains

@@ -83,11 +83,12 @@ def _gradient(image: Image, where: Salience, scale: float) -> _Gradient:
     share = np.clip((where - _FINE_FROM) / (_FINE_ALL - _FINE_FROM), 0, 1)
     coarse, fine = _tensor(lab, _BLUR * scale), _tensor(lab, _FINE_BLUR * scale)
     xx, yy, xy = (low + (_FINE_GAIN**2 * high - low) * share for low, high in zip(coarse, fine, strict=True))
-    difference, span = xx - yy, cv2.magnitude(xx - yy, 2 * xy)
-    strength = cv2.sqrt((xx + yy + span) / 2)
+    difference = xx - yy
+    span = np.sqrt(difference * difference + 4 * xy * xy)
+    strength = np.sqrt((xx + yy + span) / 2)
     cosine = np.clip(np.divide(difference, span, out=np.ones_like(span), where=span > 0), -1, 1)
-    across = strength * cv2.sqrt((1 + cosine) / 2)
-    down = np.copysign(strength * cv2.sqrt((1 - cosine) / 2), xy)
+    across = strength * np.sqrt((1 + cosine) / 2)
+    down = np.copysign(strength * np.sqrt((1 - cosine) / 2), xy)
     return _Gradient(across, down, strength)
 
 

@@ -128,12 +128,11 @@ def _framed(planes: Plane) -> Plane:
 
 def _summed(planes: Plane) -> Plane:
     """Return the sums over blocks of 2×2."""
-    channels, height, width = planes.shape
-    sums = np.zeros((channels, (height + 1) // 2, (width + 1) // 2), np.float32)
-    for row in (0, 1):
-        for column in (0, 1):
-            part = planes[:, row::2, column::2]
-            sums[:, : part.shape[1], : part.shape[2]] += part
+    _, height, width = planes.shape
+    rows = planes[:, ::2].copy()
+    rows[:, : height // 2] += planes[:, 1::2]
+    sums = rows[:, :, ::2].copy()
+    sums[:, :, : width // 2] += rows[:, :, 1::2]
     return sums
 
 
@@ -141,10 +140,10 @@ def _enlarged(framed: Plane, shape: tuple[int, int]) -> Plane:
     """Return C×(H+2)×(W+2): each sample of the coarser framed planes in a block of 2×2."""
     height, width = shape
     finer = np.zeros((len(framed), height + 2, width + 2), np.float32)
-    for row in (1, 2):
-        for column in (1, 2):
-            part = finer[:, row:-1:2, column:-1:2]
-            part[...] = framed[:, 1 : 1 + part.shape[1], 1 : 1 + part.shape[2]]
+    coarser = framed[:, 1:-1, 1:-1]
+    finer[:, 1:-1:2, 1:-1:2] = coarser
+    finer[:, 1:-1:2, 2:-1:2] = coarser[:, :, : width // 2]
+    finer[:, 2:-1:2] = finer[:, 1:-2:2]
     return finer
 
 
@@ -169,15 +168,23 @@ def reached(links: Links, planes: Plane) -> Plane:
     """Return C×rows×columns: each cell with what reaches it from the cells around; as much as reaches them from it."""
     framed = _framed(planes)
     samples, neighbours = _views(framed)
-    conductances = (np.float32(REACH) * links.around).reshape(4, -1)
-    part = np.empty_like(samples)
+    conductances = _of_channels(np.float32(REACH) * links.around, len(planes))
     for _ in range(REACH_STEPS):
         wider = samples.copy()
-        for conductance, neighbour in zip(conductances, neighbours, strict=True):
-            np.multiply(conductance, neighbour, out=part)
-            wider += part
+        _add_products(wider, conductances, neighbours)
         samples[...] = wider
     return framed[:, 1:-1, 1:-1]
+
+
+def _of_channels(around: Plane, channels: int) -> Plane:
+    """Return 4×C×(H·(W+2)) of 4×H×(W+2): the same for each channel, since OpenCV adds products of equal shapes only."""
+    return around.reshape(4, 1, -1).repeat(channels, axis=1)
+
+
+def _add_products(total: Plane, weights: Plane, neighbours: Sequence[Plane]) -> None:
+    """Add the weighted neighbours on all four sides: in half the time that NumPy takes, which keeps each product."""
+    for weight, neighbour in zip(weights, neighbours, strict=True):
+        cv2.accumulateProduct(weight, neighbour, total)
 
 
 @dataclass(frozen=True)
@@ -186,30 +193,27 @@ class _Grid:
 
     total: Plane
     shares: Plane
-    """4×(H·(W+2)): those of the samples to the left, to the right, above and below, in rows with a frame."""
+    """4×C×(H·(W+2)): those of the samples to the left, to the right, above and below, in rows with a frame, per channel."""
 
     @classmethod
-    def of(cls, links: Links, hold: Plane | float) -> _Grid:
+    def of(cls, links: Links, hold: Plane | float, channels: int) -> _Grid:
         total = links.around[:, :, 1:-1].sum(0) + hold
         shares = links.around.copy()
         shares[:, :, 1:-1] /= total
-        return cls(total, shares.reshape(4, -1))
+        return cls(total, _of_channels(shares, channels))
 
     def relax(self, framed: Plane, source: Plane, steps: Sequence[float]) -> None:
         """Move each sample towards the mean of its neighbours and source, weighted by conductance, in these steps."""
         channels, height, width = source.shape
         constant = np.zeros((channels, height, width + 2), np.float32)
-        constant[:, :, 1:-1] = source / self.total
+        np.divide(source, self.total, out=constant[:, :, 1:-1])
         constant = constant.reshape(channels, -1)
         samples, neighbours = _views(framed)
-        change, part = np.empty_like(constant), np.empty_like(constant)
+        mean, shares = np.empty_like(constant), self.shares[:, :channels]
         for step in steps:
-            np.subtract(constant, samples, out=change)
-            for share, neighbour in zip(self.shares, neighbours, strict=True):
-                np.multiply(share, neighbour, out=part)
-                change += part
-            change *= np.float32(step)
-            samples += change
+            np.copyto(mean, constant)
+            _add_products(mean, shares, neighbours)
+            cv2.accumulateWeighted(mean, samples, step)
 
     def unbalanced(self, planes: Plane, source: Plane) -> Plane:
         """Return how much more the source brings to each sample (C×H×W) than leaves it."""
@@ -241,7 +245,7 @@ class Equations:
         holds = [hold[None]]
         for _ in pyramid[1:]:
             holds.append(_summed(holds[-1]))
-        grids = [_Grid.of(links, each[0]) for links, each in zip(pyramid[:-1], holds[:-1], strict=True)]
+        grids = [_Grid.of(links, each[0], 3) for links, each in zip(pyramid[:-1], holds[:-1], strict=True)]
         return cls(grids, np.linalg.inv(_matrix(pyramid[-1], holds[-1][0])).astype(np.float32))
 
     def solved(self, source: Plane, passes: int = _PASSES) -> Plane:
@@ -288,15 +292,12 @@ _STEPS = _chebyshev(_SWEEPS, _SLOWEST, 2)
 
 def _refined(framed: Plane, links: Links) -> Plane:
     """Return twice as many rows and columns, where strokes part the samples anew; C×(H+2)×(W+2)."""
-    grid = _Grid.of(links, 0)
+    grid = _Grid.of(links, 0, 1)
     finer = _enlarged(framed, links.shape)
     for channel in finer:
         samples, neighbours = _views(channel[None])
-        mean, part = np.empty_like(samples), np.empty_like(samples)
         for _ in range(_PIXEL_SWEEPS):
-            np.multiply(grid.shares[0], neighbours[0], out=mean)
-            for share, neighbour in zip(grid.shares[1:], neighbours[1:], strict=True):
-                np.multiply(share, neighbour, out=part)
-                mean += part
+            mean = np.zeros_like(samples)
+            _add_products(mean, grid.shares, neighbours)
             samples[...] = mean
     return finer

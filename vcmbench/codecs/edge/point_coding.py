@@ -10,34 +10,25 @@ import numpy as np
 from vcmbench.codecs.edge import point_levels, point_places, priors
 from vcmbench.codecs.edge.geometry import Points, Raster
 from vcmbench.codecs.edge.point_places import Code
-from vcmbench.codecs.edge.range_coder import Contexts, Decoder, Encoder
-
-SHAPES = {"place": point_places.SHAPE, **point_levels.SHAPES}
-"""The contexts of each group, in as many ways as they differ."""
+from vcmbench.codecs.edge.range_coder import Decoder, Encoder
 
 _NO_CELLS = np.zeros((0, 2), np.int32)
 
 
-def write_points(encoder: Encoder, layer: Points, earlier: Points, raster: Raster) -> None:
-    """Code the points of a layer, in any order, given those of the earlier ones and the strokes (H×W)."""
-    contexts = _contexts()
-
-    def code(value: int, group: str, context: int) -> int:
-        encoder.bit(value, contexts[group], context)
-        return value
-
-    code_points(code, layer, len(layer), earlier, raster)
+def write_points(layer: Points, earlier: Points, raster: Raster) -> bytes:
+    """Return a layer of points, which may be in any order, given those of the earlier ones and the strokes (H×W)."""
+    encoder = Encoder(priors.of_contexts("point", point_levels.GROUPS))
+    code_points(encoder.bit, layer, len(layer), earlier, raster)
+    return encoder.finish()
 
 
-def read_points(decoder: Decoder, count: int, earlier: Points, raster: Raster) -> Points:
-    """Return the `count` points of a layer in reading order; raise `BitstreamError` for what cannot be."""
-    contexts = _contexts()
-    bit = decoder.bit
+def read_points(stream: bytes, start: int, count: int, earlier: Points, raster: Raster) -> tuple[Points, int]:
+    """Return the `count` points, in reading order, of a layer that begins at a place in a stream, and where it ends.
 
-    def code(_: int, group: str, context: int) -> int:
-        return bit(contexts[group], context)
-
-    return code_points(code, None, count, earlier, raster)
+    Raises `BitstreamError` for what cannot be.
+    """
+    decoder = Decoder(priors.of_contexts("point", point_levels.GROUPS), stream, start)
+    return code_points(decoder.bit, None, count, earlier, raster), decoder.end
 
 
 def code_points(code: Code, layer: Points | None, count: int, earlier: Points, raster: Raster) -> Points:
@@ -49,7 +40,3 @@ def code_points(code: Code, layer: Points | None, count: int, earlier: Points, r
     levels = layer.levels[np.lexsort(given.T[::-1])]
     point_levels.write_levels(code, cells, levels, earlier, raster)
     return Points(cells, levels)
-
-
-def _contexts() -> dict[str, Contexts]:
-    return {group: Contexts(prior) for group, prior in priors.load("point").items()}

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from vcmbench.codecs.edge import point_places, priors
 from vcmbench.codecs.edge.colour import LIMITS
 from vcmbench.codecs.edge.geometry import COUNTS, Points, Raster, cell_size
 from vcmbench.codecs.edge.point_places import Code, Whole, grown
@@ -20,13 +21,14 @@ _TRUSTED = (1 << 9, 1 << 11, 1 << 13)
 _TRUSTS = len(_TRUSTED) + 1
 _LENGTHS = 6
 """Bits of the largest magnitude."""
-SHAPES = {
+GROUPS = {
+    "place": point_places.SHAPE,
     "zero": (len(COUNTS), _TRUSTS, 3, _SIDES, _SIDES),
     "sign": (len(COUNTS), _TRUSTS, 3, _SIDES, _SIDES),
     "length": (len(COUNTS), _TRUSTS, 3, _LENGTHS),
     "rest": (3, 1 << _LENGTHS),
 }
-"""The contexts of a residual."""
+"""The shape of each group of contexts, in as many ways as they differ. Those of places are numbered from 0."""
 
 LEVELS_ALONE = (18, -1, 2)
 """What is foretold where no point is known."""
@@ -36,6 +38,9 @@ _SAMPLES = 8
 """Places between two points at which strokes are looked for."""
 _UNIT = _FARTHEST = 1 << 16
 _MOST = 1 << (COUNTS[-1] - 1).bit_length()
+_NEVER = np.int32(np.iinfo(np.int32).max // 2)
+_BLOCK = 96
+"""Cells for which the nearest points are looked for at a time, so that the distances stay in the processor's cache."""
 _FAR = (6, 2, 2)
 """Residuals of Y, Cb and Cr beyond these are far above or below."""
 _SIDE_STEPS = (_SIDES, 1, 0)
@@ -86,22 +91,22 @@ def _side(residual: Any, far: Any) -> Any:
 
 def _code_residual(code: Code, residual: int, kind: int, sides: int) -> int:
     context = kind * _SIDES**2 + sides
-    if not code(int(residual != 0), "zero", context):
+    if not code(residual != 0, _ZERO + context):
         return 0
-    negative = code(int(residual < 0), "sign", context)
+    negative = code(residual < 0, _SIGN + context)
     magnitude = _code_magnitude(code, abs(residual), kind)
     return -magnitude if negative else magnitude
 
 
 def _code_magnitude(code: Code, magnitude: int, kind: int) -> int:
     """Code how many bits a magnitude above 0 has behind its first, in unary, then these."""
-    length = 0
-    while length < _LENGTHS - 1 and code(int(magnitude >= 2 << length), "length", kind * _LENGTHS + length):
+    length, first = 0, _LENGTH + kind * _LENGTHS
+    while length < _LENGTHS - 1 and code(magnitude >= 2 << length, first + length):
         length += 1
     coded = 1
-    tree = (kind % 3 << _LENGTHS) + (1 << length) - 1
+    tree = _REST + (kind % 3 << _LENGTHS) + (1 << length) - 1
     for shift in range(length - 1, -1, -1):
-        coded = 2 * coded + code(magnitude >> shift & 1, "rest", tree + coded)
+        coded = 2 * coded + code(magnitude >> shift & 1, tree + coded)
     return coded
 
 
@@ -118,12 +123,7 @@ def _neighbours(cells: Whole, earlier: Whole, raster: Raster) -> tuple[npt.NDArr
     """Return for each cell which of the known points (earlier ones, then those before it) foretell it, and their weights."""
     size = cell_size(*raster.shape)
     everything = np.concatenate([earlier, cells])
-    rows_away, columns_away = (cells[:, None, axis] - everything[:, axis] for axis in (0, 1))
-    squares = np.minimum(rows_away**2 + columns_away**2, _FARTHEST)
-    squares[:, len(earlier) :][~np.tri(len(cells), k=-1, dtype=np.bool_)] = _FARTHEST
-    # of equally near ones the first, in one number
-    nearest = np.sort(np.partition(squares * _MOST + np.arange(len(everything), dtype=np.int32), _NEAREST - 1)[:, :_NEAREST])
-    chosen, order = nearest // _MOST, nearest % _MOST
+    chosen, order = _nearest(cells, everything)
     steps = np.arange(1, 2 * _SAMPLES, 2, dtype=np.int32)[:, None]
     start, stop = cells[:, None, None] * size, everything[order][:, :, None] * size
     path = (start * (2 * _SAMPLES - steps) + stop * steps) // (2 * _SAMPLES) + size // 2
@@ -133,3 +133,29 @@ def _neighbours(cells: Whole, earlier: Whole, raster: Raster) -> tuple[npt.NDArr
     crossed = wide.ravel().take(rows * raster.shape[1] + columns).sum(2)
     weights = np.where(chosen < _FARTHEST, (_UNIT >> np.minimum(crossed, 5)) // chosen.clip(1), 0)
     return np.where(weights > 0, order, 0), weights
+
+
+def _nearest(cells: Whole, everything: Whole) -> tuple[Whole, Whole]:
+    """Return the squared distances of each cell from `_NEAREST` points before it, and these: of equally near ones the first.
+
+    Distance and number are one whole number. What the cell alone adds to its distances is added when they are in order.
+    """
+    rows, columns = everything.T
+    alone = (rows**2 + columns**2) * _MOST
+    keys_alone = alone + np.arange(len(everything), dtype=np.int32)
+    begin = len(everything) - len(cells)
+    nearest = np.empty((len(cells), _NEAREST), np.int32)
+    for first in range(0, len(cells), _BLOCK):
+        block = slice(begin + first, min(begin + first + _BLOCK, len(everything)))
+        keys = np.multiply.outer(-2 * _MOST * rows[block], rows[: block.stop])
+        keys += np.multiply.outer(-2 * _MOST * columns[block], columns[: block.stop])
+        keys += keys_alone[: block.stop]
+        keys[:, begin + first :][~np.tri(len(keys), k=-1, dtype=np.bool_)] = _NEVER
+        nearest[first : first + _BLOCK] = np.partition(keys, _NEAREST - 1)[:, :_NEAREST]
+    nearest.sort()
+    known = nearest < _NEVER
+    nearest += alone[begin:, None]
+    return np.where(known, nearest // _MOST, _FARTHEST), np.where(known, nearest % _MOST, 0)
+
+
+_ZERO, _SIGN, _LENGTH, _REST = (priors.first_contexts(GROUPS)[group] for group in ("zero", "sign", "length", "rest"))

@@ -13,8 +13,8 @@ import numpy.typing as npt
 from vcmbench.codecs.edge.geometry import COUNTS, Points, Raster, cell_size, grid_shape
 from vcmbench.interfaces import BitstreamError
 
-Code: TypeAlias = Callable[[int, str, int], int]
-"""Codes a bit in a context of a group: returns the given bit when encoding, the coded one when decoding."""
+Code: TypeAlias = Callable[[int, int], int]
+"""Codes a bit in a context, as `range_coder.Coder.bit` does."""
 Mask: TypeAlias = npt.NDArray[np.bool_]
 Whole: TypeAlias = npt.NDArray[np.int32]
 
@@ -61,13 +61,13 @@ def code_places(code: Code, given: Whole, count: int, earlier: Points, raster: R
         some = False
         for number, part in enumerate(parts):
             is_left = number == len(parts) - 1 and not some
-            if is_left or (len(found) < count and code(chosen[part], "place", contexts[part] + _STATE_OF[some][number])):
+            if is_left or (len(found) < count and code(chosen[part], contexts[part] + _STATE_OF[some][number])):
                 visit(depth - 1, part)
                 some = True
 
     largest = tree[-1]
     for place, context in enumerate(largest.contexts):
-        if context >= 0 and len(found) < count and code(largest.chosen[place], "place", context):
+        if context >= 0 and len(found) < count and code(largest.chosen[place], context):
             visit(_DEPTHS - 1, place)
     if len(found) < count:
         raise BitstreamError("edge: points are missing")

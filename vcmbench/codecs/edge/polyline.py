@@ -8,6 +8,8 @@ with vertices on the chain and within a tolerance of it, the one whose bits and 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -22,9 +24,12 @@ _LONGEST = 48
 _DEVIATION_BITS = 1.0
 """Bits that are worth a squared deviation of one pixel."""
 
+_SPAN = 2 * _LONGEST + 1
+"""By how much a pixel's number grows with its row, so that the difference of two numbers tells rows from columns."""
+_TURN = np.float32(2 * np.pi)
+
 _Places = npt.NDArray[np.intp]
-_Complex = npt.NDArray[np.complex128]
-"""Column + i row."""
+_Table = npt.NDArray[np.float32]
 
 
 def fit(chains: Sequence[Stroke]) -> list[_Places]:
@@ -37,65 +42,80 @@ def fit(chains: Sequence[Stroke]) -> list[_Places]:
     longest_first = sorted(range(len(chains)), key=lambda place: -len(chains[place]))
     lengths = np.array([len(chains[place]) for place in longest_first])
     starts = np.cumsum(lengths) - lengths
-    pixels = np.concatenate([chains[place] for place in longest_first]) @ (1j, 1)
+    pixels = np.concatenate([chains[place] for place in longest_first]) @ np.array((_SPAN, 1))
     weights = _segment_weights(pixels, np.repeat(starts + lengths - 1, lengths))
     paths = _paths(_best_before(weights, starts, lengths), starts, lengths)
     return [paths[rank] for rank in np.argsort(longest_first)]
 
 
-def _segment_weights(pixels: _Complex, last: _Places) -> npt.NDArray[np.float32]:
+def _segment_weights(pixels: _Places, last: _Places) -> npt.NDArray[np.float32]:
     """Return what the segment from `_LONGEST` − k places before to each place weighs (places × `_LONGEST`, by k).
 
     It is infinite where a pixel between is too far off. All segments that begin at one place are found together: the
     directions in which a line passes every pixel so far are an interval, which narrows from pixel to pixel.
     """
-    weights = np.full((len(pixels), _LONGEST), np.inf, np.float32)
-    deviations = _Deviations(pixels)
-    begins = np.arange(len(pixels))
-    ahead = np.ones(len(pixels), np.complex128)
-    lowest, highest = np.full(len(pixels), -np.inf), np.full(len(pixels), np.inf)
-    farthest = np.zeros(len(pixels))
+    chords = _chords()
+    weights = np.full(len(pixels) * _LONGEST, np.inf, np.float32)
+    begins = np.flatnonzero(np.arange(len(pixels)) < last)
+    pixel, last = pixels[begins] - chords.none, last[begins]
+    across, down, both, ahead, farthest = np.zeros((5, len(begins)), np.float32)
+    lowest, highest = np.full((2, len(begins)), [[-np.inf], [np.inf]], np.float32)
     for step in range(1, _LONGEST + 1):
-        left = begins + step <= last[begins]
-        begins, ahead, farthest = begins[left], ahead[left], farthest[left]
-        lowest, highest = lowest[left], highest[left]
         ends = begins + step
-        chord = pixels[ends] - pixels[begins]
-        length = np.abs(chord)
+        chord = pixels.take(ends) - pixel
+        length, direction = chords.length.take(chord), chords.direction.take(chord)
         if step <= 2:  # the second pixel tells the direction better; from then on angles are measured from it
-            ahead = chord.conj()
-        direction = np.angle(chord * ahead)
-        fits = (lowest <= direction) & (direction <= highest)
-        fits &= (length > 0) & (length + _TOLERANCE >= farthest)
-        distortion = _DEVIATION_BITS * deviations.of(begins[fits], ends[fits])
-        weights[ends[fits], _LONGEST - step] = segment_bits(length[fits]) + distortion
-        margin = np.where(length > _TOLERANCE, np.arcsin(_TOLERANCE / np.maximum(length, _TOLERANCE)), np.inf)
+            ahead = direction
+        direction = direction - ahead
+        direction -= _TURN * np.rint(direction / _TURN)
+        across_now, down_now, both_now = (moment.take(chord) for moment in chords.moments)
+        across, down, both = across + across_now, down + down_now, both + both_now
+        fits = (lowest <= direction) & (direction <= highest) & (length > 0) & (length + _TOLERANCE >= farthest)
+        deviation = (across * down_now + down * across_now - 2 * both * both_now) * chords.deviation_bits.take(chord)
+        weights[ends * _LONGEST + (_LONGEST - step)] = np.where(fits, chords.bits.take(chord) + deviation, np.inf)
+        margin = chords.margin.take(chord)
         lowest, highest = np.maximum(lowest, direction - margin), np.minimum(highest, direction + margin)
-        farthest = np.maximum(farthest, length)
-        left = lowest <= highest
-        begins, ahead, farthest = begins[left], ahead[left], farthest[left]
-        lowest, highest = lowest[left], highest[left]
-    return weights
+        left = np.flatnonzero((lowest <= highest) & (ends < last))
+        begins, pixel, last = (each.take(left) for each in (begins, pixel, last))
+        ahead, across, down, both, lowest, highest, farthest = (
+            each.take(left) for each in (ahead, across, down, both, lowest, highest, np.maximum(farthest, length))
+        )
+    return weights.reshape(-1, _LONGEST)
 
 
-class _Deviations:
-    """Sums of squared distances of pixels from the line through the first and the last, from running sums."""
+@dataclass(frozen=True)
+class _Chords:
+    """What is known of the way from a pixel to another, by the difference of their numbers and that of no way at all."""
 
-    def __init__(self, pixels: _Complex) -> None:
-        self._pixels = pixels
-        terms = (pixels, pixels**2, np.abs(pixels) ** 2)
-        self._running = [np.concatenate(([0], np.cumsum(term))) for term in terms]
+    none: int
+    length: _Table
+    direction: _Table
+    margin: _Table
+    """How far the direction of a line that passes the pixel may be off."""
+    bits: _Table
+    moments: tuple[_Table, _Table, _Table]
+    """Squares of the columns and of the rows, and their product."""
+    deviation_bits: _Table
+    """Bits for a squared distance from the chord, times the chord's squared length."""
 
-    def of(self, first: _Places, last: _Places) -> npt.NDArray[np.float64]:
-        """Return Σ(|z|² − Re(z² ū²)) / 2 of the pixels' offsets z from the first, u being the unit vector to the last."""
-        origin = self._pixels[first]
-        chord = self._pixels[last] - origin
-        sums, squares, norms = (running[last + 1] - running[first] for running in self._running)
-        count = last - first + 1
-        squares = squares - 2 * origin * sums + count * origin**2
-        norms = norms - 2 * (origin.conj() * sums).real + count * np.abs(origin) ** 2
-        unit = chord.conj() / np.abs(chord)
-        return np.asarray(np.maximum(norms.real - (squares * unit**2).real, 0) / 2)
+
+@cache
+def _chords() -> _Chords:
+    down, right = (offsets.ravel() for offsets in np.mgrid[-_LONGEST : _LONGEST + 1, -_LONGEST : _LONGEST + 1])
+    moments = (right * right, down * down, right * down)
+    squares = moments[0] + moments[1]
+    length, some = np.sqrt(squares), np.maximum(squares, 1)
+    return _Chords(
+        none=len(length) // 2,
+        length=length.astype(np.float32),
+        direction=np.arctan2(down, right).astype(np.float32),
+        margin=np.where(length > _TOLERANCE, np.arcsin(_TOLERANCE / np.maximum(length, _TOLERANCE)), np.inf).astype(
+            np.float32
+        ),
+        bits=segment_bits(np.sqrt(some)).astype(np.float32),
+        moments=tuple(moment.astype(np.float32) for moment in moments),
+        deviation_bits=(_DEVIATION_BITS / some).astype(np.float32),
+    )
 
 
 def _best_before(weights: npt.NDArray[np.float32], starts: _Places, lengths: _Places) -> _Places:

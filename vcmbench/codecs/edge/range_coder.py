@@ -6,6 +6,7 @@ After Martin (1979) and the coder of LZMA; a probability is the mean of a fast a
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
 from vcmbench.interfaces import BitstreamError
 
@@ -21,26 +22,41 @@ _BOTTOM = 1 << 8 * (STATE_BYTES - 1)
 _SHIFT = PRECISION + 1
 
 
-class Contexts:
-    """Probabilities that a bit is 0, in 1/65,536, of numbered contexts; they adapt from a prior to what is coded."""
+class Coder(Protocol):
+    """Codes one layer in numbered contexts: each method returns the given value when encoding, the coded one when decoding.
 
-    def __init__(self, prior: Sequence[int]) -> None:
-        """Take one probability from 1 to 65,535 for each context."""
-        self.fast = list(prior)
-        self.slow = list(prior)
+    A context's probability that a bit is 0 adapts from its prior to what is coded in it.
+    """
+
+    def bit(self, value: int, context: int) -> int:
+        """Code one bit."""
+
+    def run(self, zeros: int, contexts: Sequence[int]) -> int:
+        """Code how many bits 0 come before the first 1, each in one of the contexts; there may be no 1 in all of them."""
+
+    def tree(self, value: int, bits: int, base: int) -> int:
+        """Code a number of so many bits, the highest first, each in a context of its own for each value of those above.
+
+        The contexts are `base` + 1 to `base` + 2^bits − 1.
+        """
+
+    def uniform(self, value: int, count: int) -> int:
+        """Code a whole number below `count`, all being equally likely; `count` is at most 65,536."""
 
 
 class Encoder:
-    """Codes the bits of one layer."""
+    """Encodes one layer."""
 
-    def __init__(self) -> None:
+    def __init__(self, prior: Sequence[int]) -> None:
+        """Take the probability that a bit is 0, from 1 to 65,535 of 65,536, of each context."""
+        self._fast, self._slow = list(prior), list(prior)
         self._low = 0
         self._width = _TOP - 1
         self._bytes = bytearray()
 
-    def bit(self, value: int, contexts: Contexts, context: int) -> None:
-        """Code one bit in a context, and adapt it."""
-        fast, slow = contexts.fast, contexts.slow
+    def bit(self, value: int, context: int) -> int:
+        """Encode one bit in a context, and adapt it."""
+        fast, slow = self._fast, self._slow
         faster, slower = fast[context], slow[context]
         zero = (self._width >> _SHIFT) * (faster + slower)
         if value:
@@ -54,20 +70,19 @@ class Encoder:
             slow[context] = slower + (_ONE - slower >> SLOW)
         if self._width < _BOTTOM:
             self._shift()
+        return value
 
-    def run(self, zeros: int, contexts: Contexts, places: Sequence[int]) -> None:
-        """Code so many bits 0, then a 1, in contexts one after the other; no 1 where there are only so many contexts."""
-        for context in places[:zeros]:
-            self.bit(0, contexts, context)
-        if zeros < len(places):
-            self.bit(1, contexts, places[zeros])
+    def run(self, zeros: int, contexts: Sequence[int]) -> int:
+        """Encode so many bits 0, and a 1 where there are more contexts."""
+        for context in contexts[:zeros]:
+            self.bit(0, context)
+        if zeros < len(contexts):
+            self.bit(1, contexts[zeros])
+        return zeros
 
-    def tree(self, value: int, bits: int, contexts: Contexts, base: int) -> None:
-        """Code a number of so many bits, the highest first, each in a context of its own for each value of those above.
-
-        The contexts are `base` + 1 to `base` + 2^bits − 1.
-        """
-        fast, slow = contexts.fast, contexts.slow
+    def tree(self, value: int, bits: int, base: int) -> int:
+        """Encode a number of so many bits."""
+        fast, slow = self._fast, self._slow
         low, width = self._low, self._width
         node = 1
         for shift in range(bits - 1, -1, -1):
@@ -90,14 +105,16 @@ class Encoder:
                 self._shift()
                 low, width = self._low, self._width
         self._low, self._width = low, width
+        return value
 
-    def uniform(self, value: int, count: int) -> None:
-        """Code a whole number below `count`, all being equally likely; `count` is at most 65,536."""
+    def uniform(self, value: int, count: int) -> int:
+        """Encode a whole number below `count`."""
         step = self._width // count
         self._low += value * step
         self._width = step
         if self._width < _BOTTOM:
             self._shift()
+        return value
 
     def finish(self) -> bytes:
         """Return the layer's bytes."""
@@ -126,18 +143,20 @@ class Encoder:
 
 
 class Decoder:
-    """Decodes the bits of one layer, from a place in a stream."""
+    """Decodes one layer, from a place in a stream; the values given to its methods do not matter."""
 
-    def __init__(self, stream: bytes, start: int) -> None:
+    def __init__(self, prior: Sequence[int], stream: bytes, start: int) -> None:
+        """Take the same priors as the encoder."""
+        self._fast, self._slow = list(prior), list(prior)
         self._start = start
         self._bytes = stream[start:] + bytes(STATE_BYTES)
         self._next = STATE_BYTES
         self._code = int.from_bytes(self._bytes[:STATE_BYTES], "big")
         self._width = _TOP - 1
 
-    def bit(self, contexts: Contexts, context: int) -> int:
+    def bit(self, _: int, context: int) -> int:
         """Decode one bit in a context, and adapt it; raise `BitstreamError` behind the end of the stream."""
-        fast, slow = contexts.fast, contexts.slow
+        fast, slow = self._fast, self._slow
         faster, slower = fast[context], slow[context]
         zero = (self._width >> _SHIFT) * (faster + slower)
         if self._code < zero:
@@ -155,9 +174,9 @@ class Decoder:
             self._shift()
         return 1
 
-    def tree(self, bits: int, contexts: Contexts, base: int) -> int:
+    def tree(self, _: int, bits: int, base: int) -> int:
         """Decode a number of so many bits; raise `BitstreamError` behind the end of the stream."""
-        fast, slow = contexts.fast, contexts.slow
+        fast, slow = self._fast, self._slow
         code, width = self._code, self._width
         node, end = 1, 1 << bits
         while node < end:
@@ -182,17 +201,17 @@ class Decoder:
         self._code, self._width = code, width
         return node - end
 
-    def run(self, contexts: Contexts, places: Sequence[int]) -> int:
+    def run(self, _: int, contexts: Sequence[int]) -> int:
         """Decode bits in contexts one after the other, up to the first 1; return how many 0 come before it."""
-        fast, slow = contexts.fast, contexts.slow
+        fast, slow = self._fast, self._slow
         code, width = self._code, self._width
         zeros = 0
-        for context in places:
+        for context in contexts:
             faster, slower = fast[context], slow[context]
             zero = (width >> _SHIFT) * (faster + slower)
             if code >= zero:
                 self._code, self._width = code, width
-                self.bit(contexts, context)
+                self.bit(0, context)
                 return zeros
             zeros += 1
             width = zero
@@ -205,7 +224,7 @@ class Decoder:
         self._code, self._width = code, width
         return zeros
 
-    def uniform(self, count: int) -> int:
+    def uniform(self, _: int, count: int) -> int:
         """Decode a whole number below `count`, all being equally likely."""
         step = self._width // count
         value = min(self._code // step, count - 1)

@@ -46,10 +46,9 @@ def choose(image: Image, raster: Raster, count: int) -> Points:
 
 def _cell_means(image: Image, size: int) -> Plane:
     height, width, _ = image.shape
-    padded = np.pad(image, ((0, -height % size), (0, -width % size), (0, 0)), mode="edge")
-    rows, columns = padded.shape[0] // size, padded.shape[1] // size
-    blocks = padded.reshape(rows, size, columns, size, 3)
-    return np.ascontiguousarray(blocks.mean((1, 3), dtype=np.float32).transpose(2, 0, 1))
+    padded = np.pad(image, ((0, -height % size), (0, -width % size), (0, 0)), mode="edge").astype(np.float32)
+    means = cv2.resize(padded, (padded.shape[1] // size, padded.shape[0] // size), interpolation=cv2.INTER_AREA)
+    return np.ascontiguousarray(means.transpose(2, 0, 1))
 
 
 def _with_layer(
@@ -124,8 +123,9 @@ def _worst(error: Plane, taken: npt.NDArray[np.bool_], count: int) -> Cells:
     score = cv2.GaussianBlur(np.abs(error).sum(0), (0, 0), _AROUND)
     score[taken] = -1
     peaks = (cv2.dilate(score, np.ones((3, 3), np.uint8)) == score) & ~taken
-    order = np.lexsort((-score.ravel(), ~peaks.ravel()))
-    return _cells(order[:count], taken.shape)
+    order = np.argsort(-score.ravel())
+    is_peak = peaks.ravel()[order]
+    return _cells(np.concatenate([order[is_peak], order[~is_peak]])[:count], taken.shape)
 
 
 def _equations(pyramid: Sequence[Links], cells: Cells) -> Equations:

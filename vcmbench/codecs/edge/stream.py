@@ -17,7 +17,6 @@ import numpy as np
 
 from vcmbench.codecs.edge.geometry import COUNTS, LARGEST, SMALLEST, Points, Raster, Stroke
 from vcmbench.codecs.edge.point_coding import read_points, write_points
-from vcmbench.codecs.edge.range_coder import Decoder, Encoder
 from vcmbench.codecs.edge.rasterise import rasterise
 from vcmbench.codecs.edge.stroke_coding import read_strokes, write_strokes
 from vcmbench.interfaces import BitstreamError
@@ -62,17 +61,14 @@ def write(height: int, width: int, strokes: list[Stroke], points: Points) -> byt
         raise ValueError(f"edge: the number of points must be 0 or one of {COUNTS}, not {len(points)}")
     fields = ((MAGIC << 4 | VERSION) << _SIDE_BITS | height - 1) << _SIDE_BITS | width - 1
     stream = bytearray(fields.to_bytes(HEADER_BYTES, "big"))
-    encoder = Encoder()
-    write_strokes(encoder, strokes, height, width)
-    _append(stream, encoder)
+    _append(stream, write_strokes(strokes, height, width))
     raster = rasterise(strokes, height, width)
     points = _in_reading_order(points)
     for start, stop in _layers():
         if stop > len(points):
             break
-        encoder = Encoder()
-        write_points(encoder, Points(points.cells[start:stop], points.levels[start:stop]), points.first(start), raster)
-        _append(stream, encoder)
+        layer = Points(points.cells[start:stop], points.levels[start:stop])
+        _append(stream, write_points(layer, points.first(start), raster))
     return bytes(stream)
 
 
@@ -83,8 +79,8 @@ def _in_reading_order(points: Points) -> Points:
     return Points(points.cells[order], points.levels[order])
 
 
-def _append(stream: bytearray, encoder: Encoder) -> None:
-    stream += encoder.finish()
+def _append(stream: bytearray, layer: bytes) -> None:
+    stream += layer
     stream += binascii.crc_hqx(stream, _CHECK_START).to_bytes(CHECK_BYTES, "big")
 
 
@@ -99,17 +95,15 @@ def _layers() -> Iterator[tuple[int, int]]:
 def read(stream: bytes) -> Stream:
     """Return what a stream holds; raise `BitstreamError` for one that is malformed or does not end behind a layer."""
     height, width = _read_header(stream)
-    decoder = Decoder(stream, HEADER_BYTES)
-    strokes = read_strokes(decoder, height, width)
-    ends = [HEADER_BYTES, layer_end(stream, decoder)]
+    strokes, end = read_strokes(stream, HEADER_BYTES, height, width)
+    ends = [HEADER_BYTES, behind_check(stream, end)]
     raster = rasterise(strokes, height, width)
     points = Points(np.zeros((0, 2), np.int32), np.zeros((0, 3), np.int32))
     for start, stop in _layers():
         if ends[-1] == len(stream):
             break
-        decoder = Decoder(stream, ends[-1])
-        layer = read_points(decoder, stop - start, points, raster)
-        ends.append(layer_end(stream, decoder))
+        layer, end = read_points(stream, ends[-1], stop - start, points, raster)
+        ends.append(behind_check(stream, end))
         points = Points(np.concatenate([points.cells, layer.cells]), np.concatenate([points.levels, layer.levels]))
     if ends[-1] != len(stream):
         raise BitstreamError(f"edge: {len(stream) - ends[-1]} bytes follow the last layer")
@@ -128,11 +122,11 @@ def _read_header(stream: bytes) -> tuple[int, int]:
     return height, width
 
 
-def layer_end(stream: bytes, decoder: Decoder) -> int:
-    """Return where the check of the layer just decoded ends; raise `BitstreamError` for a wrong one."""
-    end = decoder.end + CHECK_BYTES
-    if end > len(stream):
+def behind_check(stream: bytes, end: int) -> int:
+    """Return where the check behind a layer that ends here ends; raise `BitstreamError` for a wrong one."""
+    behind = end + CHECK_BYTES
+    if behind > len(stream):
         raise BitstreamError("edge: the stream ends inside a layer")
-    if int.from_bytes(stream[decoder.end : end], "big") != binascii.crc_hqx(stream[: decoder.end], _CHECK_START):
+    if int.from_bytes(stream[end:behind], "big") != binascii.crc_hqx(stream[:end], _CHECK_START):
         raise BitstreamError("edge: a layer's check is wrong")
-    return end
+    return behind

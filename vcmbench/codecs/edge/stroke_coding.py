@@ -12,13 +12,13 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import pairwise
-from typing import Protocol, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 
 from vcmbench.codecs.edge import priors
 from vcmbench.codecs.edge.geometry import LARGEST, Stroke, cell_size
-from vcmbench.codecs.edge.range_coder import Contexts, Decoder, Encoder
+from vcmbench.codecs.edge.range_coder import Coder, Decoder, Encoder
 from vcmbench.codecs.edge.ring import cartesian, polar
 from vcmbench.interfaces import BitstreamError
 
@@ -32,7 +32,7 @@ GROUPS = {
     "end": (4, 4),
     "beyond": (2, 16),
 }
-"""The shape of each group of contexts; those that differ on the last axis are least alike."""
+"""The shape of each group of contexts; on the last axis they are least alike. Beginnings are numbered from 0."""
 
 ZONES = 16
 """Rows and columns of the zones by which strokes are more likely to begin in some places than in others."""
@@ -52,30 +52,23 @@ def most_steps(height: int, width: int) -> int:
     return height * width
 
 
-def write_strokes(encoder: Encoder, strokes: Sequence[Stroke], height: int, width: int) -> None:
-    """Code the strokes of a height×width image, in any order and direction; raise `ValueError` for too many or long ones."""
-    code_strokes(_Writer(encoder), strokes, height, width)
+def write_strokes(strokes: Sequence[Stroke], height: int, width: int) -> bytes:
+    """Return the strokes of a height×width image as a layer; raise `ValueError` for too many or too long ones.
+
+    They come back in an order and in directions of the layer's own.
+    """
+    encoder = Encoder(priors.of_contexts("stroke", GROUPS))
+    code_strokes(encoder, strokes, height, width)
+    return encoder.finish()
 
 
-def read_strokes(decoder: Decoder, height: int, width: int) -> list[Stroke]:
-    """Return the strokes of a height×width image; raise `BitstreamError` for what cannot be."""
-    return code_strokes(_Reader(decoder), (), height, width)
+def read_strokes(stream: bytes, start: int, height: int, width: int) -> tuple[list[Stroke], int]:
+    """Return the strokes of a layer that begins at a place in a stream, and where it ends.
 
-
-class Coder(Protocol):
-    """Codes a value in a group's contexts: returns the given one when encoding, the coded one when decoding."""
-
-    def flag(self, value: int, group: str, context: int) -> int:
-        """Code one bit."""
-
-    def symbol(self, value: int, bits: int, group: str, context: int) -> int:
-        """Code a number of so many bits."""
-
-    def run(self, zeros: int, group: str, contexts: Sequence[int]) -> int:
-        """Code how many bits 0 come before the first 1, each bit in a context of its own."""
-
-    def uniform(self, value: int, count: int) -> int:
-        """Code a number below the count, all being equally likely."""
+    Raises `BitstreamError` for what cannot be.
+    """
+    decoder = Decoder(priors.of_contexts("stroke", GROUPS), stream, start)
+    return code_strokes(decoder, (), height, width), decoder.end
 
 
 def code_strokes(coder: Coder, strokes: Sequence[Stroke], height: int, width: int) -> list[Stroke]:
@@ -107,51 +100,6 @@ def _total_length(strokes: Sequence[Stroke]) -> int:
 def cell_side(height: int, width: int) -> int:
     """Return the side in pixels of the cells in which strokes begin: 8 at 256×256."""
     return 2 * cell_size(height, width)
-
-
-class _Writer:
-    def __init__(self, encoder: Encoder) -> None:
-        self._encoder = encoder
-        self._contexts = _contexts()
-
-    def flag(self, value: int, group: str, context: int) -> int:
-        self._encoder.bit(value, self._contexts[group], context)
-        return value
-
-    def symbol(self, value: int, bits: int, group: str, context: int) -> int:
-        self._encoder.tree(value, bits, self._contexts[group], context << bits)
-        return value
-
-    def run(self, zeros: int, group: str, contexts: Sequence[int]) -> int:
-        self._encoder.run(zeros, self._contexts[group], contexts)
-        return zeros
-
-    def uniform(self, value: int, count: int) -> int:
-        self._encoder.uniform(value, count)
-        return value
-
-
-class _Reader:
-    def __init__(self, decoder: Decoder) -> None:
-        self._decoder = decoder
-        self._contexts = _contexts()
-
-    def flag(self, _: int, group: str, context: int) -> int:
-        return self._decoder.bit(self._contexts[group], context)
-
-    def symbol(self, _: int, bits: int, group: str, context: int) -> int:
-        return self._decoder.tree(bits, self._contexts[group], context << bits)
-
-    def run(self, _: int, group: str, contexts: Sequence[int]) -> int:
-        return self._decoder.run(self._contexts[group], contexts)
-
-    def uniform(self, _: int, count: int) -> int:
-        return self._decoder.uniform(count)
-
-
-def _contexts() -> dict[str, Contexts]:
-    trained = priors.load("stroke")
-    return {group: Contexts(trained[group]) for group in GROUPS}
 
 
 class _Canvas:
@@ -192,7 +140,7 @@ class _Canvas:
             column = 0
             while True:
                 contexts = self._begin_contexts[first + column : first + self._columns]
-                column += self._coder.run(waiting[bisect_left(waiting, column)] - column, "begin", contexts)
+                column += self._coder.run(waiting[bisect_left(waiting, column)] - column, contexts)
                 if column == self._columns:
                     break
                 strokes += self._code_cell(begun.get((row, column), []), row, column)
@@ -206,7 +154,7 @@ class _Canvas:
         while more:
             strokes.append(self._code_stroke(given[len(strokes)] if given else [], row, column))
             self._draw(strokes[-1])
-            more = self._coder.flag(len(strokes) < len(given), "again", 0)
+            more = self._coder.bit(len(strokes) < len(given), _AGAIN)
         return strokes
 
     def _code_stroke(self, given: _Vertices, cell_row: int, cell_column: int) -> _Vertices:
@@ -217,7 +165,7 @@ class _Canvas:
         self._vertices_left -= 1
         self._check(row, column)
         stroke = [(row, column)]
-        flag = self._coder.flag
+        bit = self._coder.bit
         length, place, turn = 0, 0, 0
         more = 1
         while more:
@@ -241,8 +189,8 @@ class _Canvas:
             self._vertices_left -= 1
             self._check(row, column)
             stroke.append((row, column))
-            context = self._nearness(row, column) * _END_CONTEXTS + min(len(stroke) - 2, _END_CONTEXTS - 1)
-            more = not flag(len(stroke) == len(given), "end", context)
+            context = _END + self._nearness(row, column) * _END_CONTEXTS + min(len(stroke) - 2, _END_CONTEXTS - 1)
+            more = not bit(len(stroke) == len(given), context)
         return stroke
 
     def _check(self, row: int, column: int) -> None:
@@ -256,10 +204,10 @@ class _Canvas:
         bits = self._cell.bit_length() - 1
         known = min(bits, _CORNER_BITS)
         high = self._coder.uniform(value >> known, 1 << bits - known) if bits > known else 0
-        return high << known | self._coder.symbol(value % (1 << known), known, "corner", axis)
+        return high << known | self._coder.tree(value % (1 << known), known, _CORNER + (axis << known))
 
     def _code_length(self, length: int, context: int) -> int:
-        leaf = self._coder.symbol(_LENGTH_LEAF[length], _LEAF_BITS, "length", context)
+        leaf = self._coder.tree(_LENGTH_LEAF[length], _LEAF_BITS, _LENGTH + (context << _LEAF_BITS))
         first = LENGTHS[leaf]
         if leaf == LEAVES - 1:
             return first + self._code_beyond(length - first, 0)
@@ -268,7 +216,7 @@ class _Canvas:
 
     def _code_direction(self, place: int, length: int) -> int:
         """Code where a stroke's first step goes: one of 16 sectors by what is likely, then the place inside it."""
-        sector = self._coder.symbol(2 * place // length, _SECTOR_BITS, "direction", 0)
+        sector = self._coder.tree(2 * place // length, _SECTOR_BITS, _DIRECTION)
         first, end = ((length * edge + 1) // 2 for edge in (sector, sector + 1))
         if first == end:
             raise BitstreamError("edge: a step that cannot be")
@@ -281,7 +229,7 @@ class _Canvas:
         width = _TURN_WIDTH[length]
         coarse, rest = divmod(side * turn + width // 2, width)
         leaf = coarse + STRAIGHT if abs(coarse) <= STRAIGHT else LEAVES - 1
-        leaf = self._coder.symbol(leaf, _LEAF_BITS, "turn", context)
+        leaf = self._coder.tree(leaf, _LEAF_BITS, _TURN + (context << _LEAF_BITS))
         if leaf < LEAVES - 1:
             coarse = leaf - STRAIGHT
         else:
@@ -297,7 +245,8 @@ class _Canvas:
     def _code_beyond(self, value: int, context: int) -> int:
         """Code a number that is rarely needed by an exponential Golomb code."""
         exponent = 0
-        while self._coder.flag(int(value + 1 >> exponent + 1 > 0), "beyond", context * GROUPS["beyond"][1] + exponent):
+        first = _BEYOND + context * GROUPS["beyond"][1]
+        while self._coder.bit(value + 1 >> exponent + 1 > 0, first + exponent):
             exponent += 1
             if exponent == GROUPS["beyond"][1]:
                 raise BitstreamError("edge: a segment is too long")
@@ -346,6 +295,9 @@ def _line(down: int, right: int, stride: int) -> list[int]:
     return [(2 * step * down + length) // twice * stride + (2 * step * right + length) // twice for step in steps]
 
 
+_AGAIN, _CORNER, _DIRECTION, _LENGTH, _TURN, _END, _BEYOND = (
+    priors.first_contexts(GROUPS)[group] for group in ("again", "corner", "direction", "length", "turn", "end", "beyond")
+)
 _MARGIN = 2
 _CORNER_BITS = 3
 _SECTOR_BITS = 4
