@@ -48,6 +48,17 @@ def test_edges_are_one_pixel_wide() -> None:
     assert not (edges[:-1, :-1] & edges[1:, :-1] & edges[:-1, 1:] & edges[1:, 1:]).any()
 
 
+def test_equal_pixels_have_equal_edges_wherever_memory_lies() -> None:
+    """To the last bit, for that decides about strokes; some of OpenCV's functions depend on where their arrays begin."""
+    random = np.random.default_rng(0)
+    between: list[npt.NDArray[np.uint8]] = []
+    found: set[bytes] = set()
+    for _ in range(40):
+        between = [*between[-9:], np.empty(random.integers(1, 100_000), np.uint8)]
+        found.add(b"".join(plane.tobytes() for plane in detect(FACE)))
+    assert len(found) == 1
+
+
 @pytest.mark.parametrize("contrast", [1.0, 0.35])
 @pytest.mark.parametrize("brightness", [0, -60])
 def test_eyes_and_mouth_are_found_in_faint_faces(contrast: float, brightness: int) -> None:

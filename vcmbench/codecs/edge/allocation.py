@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TypeAlias
 
 import numpy as np
@@ -26,6 +27,12 @@ class Candidate:
 
     bits: Sequence[float]
     worth: Sequence[float]
+
+    @cached_property
+    def fair_price(self) -> float:
+        """Of a bit: below it no segment costs more than it is worth, nor does the stroke."""
+        whole = sum(self.worth) / (START_BITS + sum(self.bits))
+        return min(whole, *(worth / bits for worth, bits in zip(self.worth, self.bits, strict=True)))
 
 
 def allocate(candidates: Sequence[Candidate], budget: float) -> list[list[tuple[int, int]]]:
@@ -68,6 +75,8 @@ def _cost(candidates: Sequence[Candidate], parts: _Parts) -> float:
 
 def _best_parts(candidate: Candidate, price: float) -> list[tuple[int, int]]:
     """Choose by dynamic programming along the stroke: the best so far outside a part, and inside one."""
+    if price < candidate.fair_price:
+        return [(0, len(candidate.bits))]
     start = START_BITS * price
     outside, inside = 0.0, -start
     begins: list[bool] = []

@@ -25,7 +25,7 @@ _FINE_GAIN = 0.75
 """A gradient is steeper after the finer blur."""
 _FINE_FROM, _FINE_ALL = 1.5, 2.5
 """The salience where the finer blur begins to be seen, and where it alone is."""
-_CHANNELS = (2.55, 2.55, 1.275)
+_CHANNELS = np.array((2.55, 2.55, 1.275), np.float32)
 """What one unit of L*, a* and b* is worth: lips are redder rather than darker than skin."""
 _TO_THRESHOLD = 0.8
 """Power of the salience by which a gradient grows before it is compared with the thresholds."""
@@ -79,7 +79,7 @@ class _Gradient:
 
 def _gradient(image: Image, where: Salience, scale: float) -> _Gradient:
     """The direction in which the colours change most, and how much."""
-    lab = np.asarray(cv2.cvtColor(image.astype(np.float32) / 255, cv2.COLOR_RGB2LAB) * _CHANNELS, np.float32)
+    lab = cv2.cvtColor(image.astype(np.float32) / 255, cv2.COLOR_RGB2LAB) * _CHANNELS
     share = np.clip((where - _FINE_FROM) / (_FINE_ALL - _FINE_FROM), 0, 1)
     coarse, fine = _tensor(lab, _BLUR * scale), _tensor(lab, _FINE_BLUR * scale)
     xx, yy, xy = (low + (_FINE_GAIN**2 * high - low) * share for low, high in zip(coarse, fine, strict=True))

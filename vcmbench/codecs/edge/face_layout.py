@@ -129,7 +129,8 @@ def features(grey: npt.NDArray[np.uint8], to_frame: npt.NDArray[np.float64]) -> 
     planes[first, pixel] = (weight * (1 - share)).ravel()
     planes[(first + 1) % _ORIENTATIONS, pixel] = (weight * share).ravel()
     cells = FRAME // _CELL
-    histograms = planes.reshape(_ORIENTATIONS, cells, _CELL, cells, _CELL).sum(axis=(2, 4)).ravel()
+    rows = planes.reshape(_ORIENTATIONS, cells, _CELL, FRAME).sum(axis=2)  # in two steps, in half the time
+    histograms = rows.reshape(_ORIENTATIONS, cells, cells, _CELL).sum(axis=3).ravel()
     return np.asarray(histograms / max(float(np.linalg.norm(histograms)), 1e-6), np.float32)
 
 

@@ -52,18 +52,18 @@ def code_places(code: Code, given: Whole, count: int, earlier: Points, raster: R
     found: list[int] = []
 
     def visit(depth: int, place: int) -> None:
-        """Code where in a square that has a point there are some."""
-        if not depth:
-            found.append(place)
-            return
+        """Code where in a square that has a point, and is larger than a cell, there are some."""
         contexts, chosen = tree[depth - 1].contexts, tree[depth - 1].chosen
         parts = [part for part in range(4 * place, 4 * place + 4) if contexts[part] >= 0]
         some = False
         for number, part in enumerate(parts):
             is_left = number == len(parts) - 1 and not some
             if is_left or (len(found) < count and code(chosen[part], contexts[part] + _STATE_OF[some][number])):
-                visit(depth - 1, part)
                 some = True
+                if depth > 1:
+                    visit(depth - 1, part)
+                else:
+                    found.append(part)
 
     largest = tree[-1]
     for place, context in enumerate(largest.contexts):

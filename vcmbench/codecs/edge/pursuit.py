@@ -89,7 +89,9 @@ class Places:
         """Return the best place and up to so many in all that are nearly as good and far from each other."""
         if most == 1:
             return [int(scores.argmax())]
-        order = np.argsort(-scores)[:_CANDIDATES]
+        count = min(_CANDIDATES, len(scores))
+        candidates = np.argpartition(scores, -count)[-count:]
+        order = candidates[np.argsort(-scores[candidates])]
         chosen: list[int] = []
         for place in order[scores[order] >= _NEARLY * scores[order[0]]].tolist():
             if all(abs(self.middles[other] - self.middles[place]) >= _APART for other in chosen):
