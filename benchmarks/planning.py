@@ -59,7 +59,8 @@ def write_lists(root: Path, images: int) -> None:
 
 def plan_once(root: str, out: str) -> Planned:
     """Plan the job in this process, which must be a fresh one."""
-    from vcmbench.config import Job, JobFile  # noqa: PLC0415  # the parent's memory would count for the child's peak
+    from vcmbench.config.job import Job  # noqa: PLC0415  # the parent's memory would count for the child's peak
+    from vcmbench.config.sections import JobFile  # noqa: PLC0415  # the parent's memory would count for the child's peak
     from vcmbench.pipeline.driver import open_run  # noqa: PLC0415  # likewise
     from vcmbench.results import MANIFEST  # noqa: PLC0415  # likewise
 

@@ -25,12 +25,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from measuring import PORTRAITS, keep_to_cores, machine, print_table, spread
 
-from vcmbench.config import load_job
+from vcmbench.config.job import load_job
 from vcmbench.datasets.vggface2 import VggFace2
 from vcmbench.pipeline.driver import Outcome, converge, open_run
 from vcmbench.pipeline.local import execute_here, resources
 from vcmbench.pipeline.task import Task
-from vcmbench.results import MANIFEST, Index, RunDirectory
+from vcmbench.results import MANIFEST, RunDirectory
+from vcmbench.run_index import Index
 
 CORES = 2
 OPEN_ALLOWED, COMMIT_ALLOWED = 5.0, 0.02

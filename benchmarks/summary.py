@@ -24,7 +24,8 @@ from measuring import keep_to_cores, machine, print_table, spread
 
 from vcmbench.reports.page import write_report
 from vcmbench.reports.summary import summarise
-from vcmbench.results import ColumnRecord, Index, MetricRecord, RunDirectory, SettingRecord, row_schema
+from vcmbench.results import RunDirectory, row_schema
+from vcmbench.run_index import ColumnRecord, Index, MetricRecord, SettingRecord
 
 SHARD = 1000
 """Images."""

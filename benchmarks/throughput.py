@@ -25,7 +25,8 @@ from pathlib import Path
 from measuring import PORTRAITS, keep_to_cores, machine, print_table, spread
 from plain_loop import loop_seconds
 
-from vcmbench.config import Job, JobFile
+from vcmbench.config.job import Job
+from vcmbench.config.sections import JobFile
 from vcmbench.pipeline import cluster
 from vcmbench.pipeline.coding import Source
 from vcmbench.pipeline.driver import Executor, converge, open_run

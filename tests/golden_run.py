@@ -11,7 +11,7 @@ from synthetic_run import LANDMARKS, MEMORABILITY, PSNR, Row, fail, setting, wri
 
 from vcmbench.feature_tables import feature_keys
 from vcmbench.interfaces import digest
-from vcmbench.results import ColumnRecord, MetricRecord
+from vcmbench.run_index import ColumnRecord, MetricRecord
 
 ANCHOR, SCALABLE = "jpeg", "edge"
 IMAGES, PEOPLE = 104, 48

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from vcmbench.reports.grid import open_grid
 from vcmbench.reports.readings import Readings, read_columns
-from vcmbench.results import Index, RunDirectory
+from vcmbench.results import RunDirectory
+from vcmbench.run_index import Index
 
 
 def readings_of(run: RunDirectory, index: Index, anchor: str | None = None) -> Readings:

@@ -11,7 +11,8 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from vcmbench.reports.page import write_report
-from vcmbench.results import Index, RunDirectory
+from vcmbench.results import RunDirectory
+from vcmbench.run_index import Index
 
 TALL = 6000
 """Pixels: a window that shows everything, since what is far from it is not drawn."""

@@ -11,7 +11,8 @@ from vcmbench.datasets.folder import Folder
 from vcmbench.datasets.prepare import Preparation
 from vcmbench.interfaces import Codec
 from vcmbench.reports.pictures import Showing
-from vcmbench.results import Index, RunDirectory
+from vcmbench.results import RunDirectory
+from vcmbench.run_index import Index
 
 HOSTILE = "<img src=x onerror='window.hacked = 1'>.png"
 FIGURES = {f"contact_sheet.{suffix}" for suffix in ("png", "pdf")}

@@ -11,7 +11,8 @@ from typing import Any
 import pyarrow as pa
 
 from vcmbench.interfaces import digest
-from vcmbench.results import ColumnRecord, Index, MetricRecord, RunDirectory, SettingRecord, row_schema, table_of
+from vcmbench.results import RunDirectory, row_schema, table_of
+from vcmbench.run_index import ColumnRecord, Index, MetricRecord, SettingRecord
 
 Row = dict[str, Any]
 

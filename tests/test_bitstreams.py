@@ -279,7 +279,7 @@ def test_a_row_group_has_one_setting_and_bounded_bytes(tmp_path: Path) -> None:
     assert [(group["setting"][0], group["image"]) for group in groups] == [
         (setting, [f"{place}.png" for place in places]) for setting in "ab" for places in ((0, 1), (2,), (3,), (4,))
     ]
-    assert dict(run.read_bitstreams(file)).keys() == {row["bitstream_hash"] for row in stored} - {None}
+    assert {kept.bitstream_hash for kept in run.read_bitstreams(file)} == {row["bitstream_hash"] for row in stored} - {None}
     assert {key: len(stream) for key, stream in run.find_bitstreams(file, "3.png", ["b", "c"]).items()} == {
         "b": 2 * GROUP_BYTES
     }

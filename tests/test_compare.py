@@ -17,7 +17,8 @@ from vcmbench.cli import commands
 from vcmbench.interfaces import UsageError
 from vcmbench.reports.compare import Comparison, Difference, compare_runs
 from vcmbench.reports.compare_text import differing_provenance
-from vcmbench.results import Index, RunDirectory
+from vcmbench.results import RunDirectory
+from vcmbench.run_index import Index
 
 IMAGES = 60
 SETTINGS = [setting("jpeg", "quality", quality) for quality in (4, 10)]

@@ -15,7 +15,7 @@ from vcmbench.interfaces import UsageError
 from vcmbench.reports.comparison_tables import NotedTable, bd_csv, iso_rate_csv, page_tables, task_rates_csv
 from vcmbench.reports.comparisons import Comparisons, compare_curves
 from vcmbench.reports.summary import Summary, summarise
-from vcmbench.results import Index
+from vcmbench.run_index import Index
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,9 @@ from jobs import job_text, write_job
 
 from vcmbench import registry
 from vcmbench.codecs import create
-from vcmbench.config import Job, load_job, parse_codec, read_yaml, stored_job
+from vcmbench.config.codecs import parse_codec
+from vcmbench.config.job import Job, load_job, stored_job
+from vcmbench.config.yaml_text import read_yaml
 from vcmbench.interfaces import Codec, Column, Metric, Parameter, ParameterError, UsageError
 from vcmbench.metrics.psnr import PsnrY
 from vcmbench.results import CONFIG, RunDirectory

@@ -22,7 +22,7 @@ from vcmbench.reports.image_choice import choose_images, choose_settings
 from vcmbench.reports.image_rows import Points, StoredImages
 from vcmbench.reports.pictures import Picture
 from vcmbench.reports.summary import summarise
-from vcmbench.results import ColumnRecord, Index, MetricRecord
+from vcmbench.run_index import ColumnRecord, Index, MetricRecord
 
 FACE: Image = np.ascontiguousarray(ASTRONAUT[:256, 96:352])
 POINTS: Points = np.stack([np.linspace(60, 200, 68), np.linspace(100, 180, 68)], axis=1).astype(np.float32)

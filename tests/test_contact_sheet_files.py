@@ -14,7 +14,7 @@ from shown_images import FIGURES, figures, opened, run_two_curves, showing_from
 from synthetic_run import fail, twelve_settings, write_run
 
 from vcmbench.cli import commands
-from vcmbench.config import load_job
+from vcmbench.config.job import load_job
 from vcmbench.interfaces import UsageError
 from vcmbench.reports.page import write_report
 

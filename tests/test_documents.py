@@ -10,7 +10,8 @@ from types import ModuleType
 import pytest
 import torch
 
-from vcmbench.config import load_job, load_training
+from vcmbench.config.job import load_job
+from vcmbench.config.training import load_training
 from vcmbench.interfaces import Batch
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from synthetic_run import LANDMARKS, PSNR, SSIM, setting
 
 from vcmbench.pipeline.forecast import forecast
-from vcmbench.results import Index
+from vcmbench.run_index import Index
 
 JPEG, WEBP = setting("jpeg", "quality", 4), setting("webp", "quality", 10)
 

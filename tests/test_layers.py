@@ -16,7 +16,8 @@ from vcmbench import codecs
 from vcmbench.codecs.edge.stream import read
 from vcmbench.reports.layers import LayeredCurve, layered_curves
 from vcmbench.reports.summary import summarise
-from vcmbench.results import Index, RunDirectory, SettingRecord
+from vcmbench.results import RunDirectory
+from vcmbench.run_index import Index, SettingRecord
 
 COLUMNS = [name for metric in METRICS for name, column in metric.columns.items() if column.dtype != "string"]
 

@@ -16,7 +16,8 @@ from vcmbench.datasets.prepare import Preparation
 from vcmbench.interfaces import Codec
 from vcmbench.reports.image_rows import StoredImages, stored_images
 from vcmbench.reports.pictures import NO_ORIGINAL, Picture, Showing, decoded, original, told
-from vcmbench.results import Index, RunDirectory, SettingRecord
+from vcmbench.results import RunDirectory
+from vcmbench.run_index import Index, SettingRecord
 
 NAMES = [f"{number:03}.png" for number in range(6)]
 CODECS: tuple[Codec, ...] = (

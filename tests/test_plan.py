@@ -5,7 +5,7 @@ from __future__ import annotations
 from synthetic_run import LANDMARKS, PSNR, SSIM, setting
 
 from vcmbench.pipeline.plan import Lacking, ShardWork, missing_cells, plan
-from vcmbench.results import Index, MetricRecord, SettingRecord
+from vcmbench.run_index import Index, MetricRecord, SettingRecord
 
 JPEG, WEBP = setting("jpeg", "quality", 4), setting("webp", "quality", 10)
 

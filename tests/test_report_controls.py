@@ -13,7 +13,8 @@ from report_browser import SHARD_SIZE, Visit, label_images, reported, settle
 from synthetic_run import Row, fail, setting, twelve_settings, write_run
 from test_report_page import HOSTILE
 
-from vcmbench.results import Index, RunDirectory
+from vcmbench.results import RunDirectory
+from vcmbench.run_index import Index
 
 IMAGES, PEOPLE = 72, 72
 SOME = "#hide=webp&axis=log&slice=gender%3A+f&rate=0.25&human=ms_ssim&machine=face_detected&sliced=nme_box"

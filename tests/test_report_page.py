@@ -16,7 +16,8 @@ from vcmbench.reports.page import render, write_report
 from vcmbench.reports.slices import Slices
 from vcmbench.reports.summary import summarise
 from vcmbench.reports.tables import rate_performance
-from vcmbench.results import SUMMARY, Index, RunDirectory, SettingRecord
+from vcmbench.results import SUMMARY, RunDirectory
+from vcmbench.run_index import Index, SettingRecord
 
 HOSTILE = "</script><script>window.hacked = 1</script><img src=x onerror='window.hacked = 1'>\"&amp;{{ 7 * 7 }}\u2028 ${1}"
 

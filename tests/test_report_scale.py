@@ -10,7 +10,8 @@ from playwright.sync_api import Page
 from report_browser import Visit, label_images, reported
 from synthetic_run import Row, setting, write_run
 
-from vcmbench.results import ColumnRecord, MetricRecord, RunDirectory
+from vcmbench.results import RunDirectory
+from vcmbench.run_index import ColumnRecord, MetricRecord
 
 CURVES, POINTS, IMAGES = 60, 5, 24
 LARGEST = 8_000_000

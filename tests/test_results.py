@@ -12,7 +12,8 @@ from object_store import use_objects
 from synthetic_run import PSNR, SSIM, setting
 
 from vcmbench.interfaces import Superseded, UsageError
-from vcmbench.results import INDEX, Index, RunDirectory, complete_shards, row_schema, table_of
+from vcmbench.results import INDEX, RunDirectory, row_schema, table_of
+from vcmbench.run_index import Index, complete_shards
 
 JPEG, WEBP = setting("jpeg", "quality", 4), setting("webp", "quality", 10)
 BEGUN = Index(name="run", notice="", settings=(JPEG, WEBP), metrics=(PSNR, SSIM))

@@ -19,7 +19,8 @@ from synthetic_run import Row, fail, twelve_settings, write_run
 from vcmbench.reports.image_labels import FACE_SIZE, UNKNOWN
 from vcmbench.reports.slices import Slice, slices_csv
 from vcmbench.reports.summary import summarise
-from vcmbench.results import Index, RunDirectory
+from vcmbench.results import RunDirectory
+from vcmbench.run_index import Index
 
 IMAGES, PEOPLE = 72, 72
 

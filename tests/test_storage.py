@@ -24,7 +24,8 @@ from object_store import Fault, UnreliableWay
 
 from vcmbench import storage as storage_module
 from vcmbench.interfaces import StorageError, Superseded, UsageError
-from vcmbench.results import INDEX, Index, RunDirectory
+from vcmbench.results import INDEX, RunDirectory
+from vcmbench.run_index import Index
 from vcmbench.storage import Storage
 
 DISK_SIZE = 256 * 1024

@@ -19,7 +19,8 @@ from vcmbench.pipeline.driver import Outcome
 from vcmbench.pipeline.plan import missing_cells
 from vcmbench.reports.stored_features import set_values
 from vcmbench.reports.summary import Summary, summarise
-from vcmbench.results import RunDirectory, complete_shards
+from vcmbench.results import RunDirectory
+from vcmbench.run_index import complete_shards
 
 IMAGES, MARKED = 10, 6
 

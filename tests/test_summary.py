@@ -14,7 +14,8 @@ from synthetic_run import LANDMARKS, METRICS, PSNR, SSIM, WRITER, Row, fail, set
 
 from vcmbench.interfaces import UsageError
 from vcmbench.reports.summary import Failure, Summary, numeric_columns, store, summarise
-from vcmbench.results import SUMMARY, Index, RunDirectory
+from vcmbench.results import SUMMARY, RunDirectory
+from vcmbench.run_index import Index
 
 CODING = ("bpp", "bytes", "encode_ms", "decode_ms")
 JPEG = [setting("jpeg", "quality", quality) for quality in (4, 10)]

@@ -15,7 +15,7 @@ from vcmbench.reports.summary import Summary, summarise
 from vcmbench.reports.table_files import as_csv, as_latex, as_markdown
 from vcmbench.reports.table_text import as_text
 from vcmbench.reports.tables import rate_performance
-from vcmbench.results import ColumnRecord, Index
+from vcmbench.run_index import ColumnRecord, Index
 
 TITLES = [
     "bpp",

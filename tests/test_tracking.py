@@ -29,7 +29,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from vcmbench.pipeline.tracking import Tracking, TrackingError, curves, fingerprint, flatten, log_run, without_passwords
-from vcmbench.results import Index, RunDirectory, SettingRecord
+from vcmbench.results import RunDirectory
+from vcmbench.run_index import Index, SettingRecord
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

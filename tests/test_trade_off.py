@@ -14,7 +14,8 @@ from synthetic_run import MEMORABILITY, METRICS, PSNR, Row, fail, setting, twelv
 from vcmbench.reports.curves import measured_curve
 from vcmbench.reports.matched_rate import at_rates
 from vcmbench.reports.summary import summarise
-from vcmbench.results import Index, RunDirectory
+from vcmbench.results import RunDirectory
+from vcmbench.run_index import Index
 
 
 @pytest.fixture(scope="module")

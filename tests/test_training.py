@@ -21,7 +21,7 @@ from vcmbench.codecs.edge.network import Decoder, stack
 from vcmbench.codecs.edge.rasterise import rasterise
 from vcmbench.codecs.edge.selection import choose
 from vcmbench.codecs.edge.tracing import strokes_of
-from vcmbench.config import load_training
+from vcmbench.config.training import load_training
 from vcmbench.interfaces import Image, UsageError
 from vcmbench.training.augmentation import form
 from vcmbench.training.batches import Batches

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import pyarrow as pa
 
@@ -22,6 +23,18 @@ BITSTREAM_SCHEMA = pa.schema(
     ]
 )
 """The columns of a bitstream file; the first four are as in the result rows."""
+
+
+@dataclass(frozen=True)
+class KeptBitstream:
+    """One of a file."""
+
+    image: str
+    setting: str
+    """The setting's key."""
+    bitstream_hash: str
+    bitstream: bytes
+
 
 GROUP_BYTES = 2**20
 """A row group ends where its bitstreams come to so much, so that a reader of one image fetches little more."""

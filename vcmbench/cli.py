@@ -20,12 +20,14 @@ from vcmbench import __version__
 from vcmbench.interfaces import BitstreamError, ImageError, StorageError, Superseded, UsageError
 
 if TYPE_CHECKING:
-    from vcmbench.config import Job, JobFile
+    from vcmbench.config.job import Job
+    from vcmbench.config.sections import JobFile
     from vcmbench.interfaces import Parameter
     from vcmbench.pipeline.driver import Outcome, Run
     from vcmbench.pipeline.plan import Retry, ShardWork
     from vcmbench.reports.summary import Summary
-    from vcmbench.results import Index, RunDirectory
+    from vcmbench.results import RunDirectory
+    from vcmbench.run_index import Index
     from vcmbench.training.loop import Reporter
 
 NOT_FINISHED, BAD_USAGE, ERROR_ROWS = 1, 2, 3
@@ -99,7 +101,7 @@ def run(
 
     A run that was stopped continues with the same command; what is stored is not computed again.
     """
-    from vcmbench.config import load_job
+    from vcmbench.config.job import load_job
     from vcmbench.pipeline.driver import open_run
 
     if address == "local" and workers is not None:
@@ -221,7 +223,7 @@ def _compute(run: Run, works: list[ShardWork], address: str, workers: int | None
 
 
 def _conclude(directory: RunDirectory, *, log_to_mlflow: bool) -> int:
-    from vcmbench.config import images_shown, stored_job
+    from vcmbench.config.job import images_shown, stored_job
     from vcmbench.reports.page import write_report
     from vcmbench.reports.table_text import as_text
 
@@ -243,7 +245,7 @@ def _conclude(directory: RunDirectory, *, log_to_mlflow: bool) -> int:
 
 
 def _track(directory: RunDirectory, index: Index, summary: Summary, job: JobFile) -> None:
-    from vcmbench.config import MlflowSection
+    from vcmbench.config.sections import MlflowSection
     from vcmbench.pipeline.tracking import Tracking, TrackingError, log_run, without_passwords
 
     section = job.mlflow or MlflowSection()
@@ -269,7 +271,7 @@ def train_decoder(job_file: Path, overrides: tuple[str, ...], device: str | None
 
     A training that was stopped continues with the same command.
     """
-    from vcmbench.config import load_training
+    from vcmbench.config.training import load_training
     from vcmbench.pipeline.tracking import Tracking, live_run
     from vcmbench.training.loop import Silent, train
 
@@ -292,7 +294,7 @@ def train_decoder(job_file: Path, overrides: tuple[str, ...], device: str | None
 @click.argument("bitstream", type=click.Path(path_type=Path))
 def encode(words: str, image: Path, bitstream: Path) -> None:
     """Code an IMAGE file, at its own size, into a BITSTREAM file."""
-    from vcmbench.config import parse_codec
+    from vcmbench.config.codecs import parse_codec
     from vcmbench.datasets.prepare import decode as read_image
 
     codec = parse_codec(words)
@@ -317,7 +319,7 @@ def decode(words: str, bitstream: Path, image: Path) -> None:
     """
     from PIL import Image
 
-    from vcmbench.config import parse_codec
+    from vcmbench.config.codecs import parse_codec
 
     codec = parse_codec(words)
     if image.suffix.lower() not in LOSSLESS:
@@ -327,6 +329,27 @@ def decode(words: str, bitstream: Path, image: Path) -> None:
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, LOSSLESS[image.suffix.lower()])
     _write(image, file.getvalue())
+
+
+@commands.command(epilog='Example: vcmbench unpack runs/demo bitstreams --setting "jpeg quality=4"')
+@click.argument("out")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--setting", "variants", multiple=True, metavar="SETTING", help="Only those of this setting; repeatable.")
+def unpack(out: str, folder: Path, variants: tuple[str, ...]) -> None:
+    """Write the bitstreams that the run directory OUT keeps into FOLDER/SETTING/IMAGE.bin."""
+    from vcmbench.unpacking import not_kept
+    from vcmbench.unpacking import unpack as write_files
+
+    directory, index = _finished(out)
+    with _opening(str(folder)):
+        written = sum(1 for _ in write_files(directory, index, folder, variants))
+    click.echo(f"{written} bitstreams in {folder}")
+    if lacking := not_kept(index):
+        click.echo(
+            f"warning: {lacking} times a shard keeps none of a setting; "
+            "running the job again with --set keep_bitstreams=true codes them",
+            err=True,
+        )
 
 
 @contextlib.contextmanager
@@ -437,7 +460,7 @@ def dataset(job_file: Path, overrides: tuple[str, ...]) -> None:
 
     No image is opened.
     """
-    from vcmbench.config import load_job
+    from vcmbench.config.job import load_job
     from vcmbench.datasets.selection import select
 
     job = load_job(job_file, overrides)

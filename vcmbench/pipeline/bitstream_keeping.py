@@ -41,7 +41,7 @@ class BitstreamKeeper:
         wanted = {str(row["bitstream_hash"]) for row in rows if row.get("bitstream_hash")}
         missing = {name for name in wanted if name not in self._spool}
         if former and missing:
-            for name, bitstream in self._run.read_bitstreams(former):
-                if name in missing:
-                    self._spool.put(name, bitstream)
+            for kept in self._run.read_bitstreams(former):
+                if kept.bitstream_hash in missing:
+                    self._spool.put(kept.bitstream_hash, kept.bitstream)
         return self._run.write_bitstreams(work.shard, work.generation, bitstream_tables(rows, self._spool), writer)

@@ -21,18 +21,8 @@ from vcmbench.pipeline.plan import Retry, ShardWork, plan
 from vcmbench.pipeline.task import Task
 from vcmbench.pipeline.worker import ShardResult
 from vcmbench.pipeline.worker_job import MetricOrder, WorkerJob
-from vcmbench.results import (
-    BITSTREAMS,
-    CONFIG,
-    FEATURES,
-    INDEX,
-    MANIFEST,
-    RESULTS,
-    Index,
-    MetricRecord,
-    RunDirectory,
-    SettingRecord,
-)
+from vcmbench.results import BITSTREAMS, CONFIG, FEATURES, INDEX, MANIFEST, RESULTS, RunDirectory
+from vcmbench.run_index import Index, MetricRecord, SettingRecord
 from vcmbench.storage import UNFINISHED
 
 GROWING = ("limit",)

@@ -25,7 +25,7 @@ from vcmbench.pipeline.rows import Row, make_row
 from vcmbench.pipeline.scoring import Scorer
 from vcmbench.pipeline.stream import POSITION, CodingStream, Decoded, ManifestRow, Unreadable
 from vcmbench.pipeline.worker_job import MetricOrder, WorkerJob
-from vcmbench.results import MetricRecord, SettingRecord
+from vcmbench.run_index import MetricRecord, SettingRecord
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 """Parameters of mallopt, from glibc's malloc.h."""

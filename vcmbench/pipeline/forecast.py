@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 from vcmbench.pipeline.plan import Retry, ShardWork, plan
-from vcmbench.results import Index
+from vcmbench.run_index import Index
 
 
 def forecast(index: Index, shard_sizes: Mapping[int, int], retry: Retry | None) -> Iterator[str]:

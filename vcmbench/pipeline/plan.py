@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from vcmbench.results import Cells, Index, ShardRecord
+from vcmbench.run_index import Cells, Index, ShardRecord
 
 Lacking: TypeAlias = dict[str, tuple[str, ...]]
 """Setting key → the keys of the metrics it must be scored with; none where it must only be coded."""

@@ -10,7 +10,7 @@ from vcmbench.interfaces import Missing, Value
 from vcmbench.pipeline.coding import Coded, Failure, Loaded
 from vcmbench.pipeline.plan import Retry
 from vcmbench.pipeline.scoring import FeatureValue
-from vcmbench.results import SettingRecord
+from vcmbench.run_index import SettingRecord
 
 Row: TypeAlias = dict[str, object]
 

@@ -25,7 +25,8 @@ import pyarrow as pa
 import pyarrow.csv
 
 from vcmbench.interfaces import Image, UsageError
-from vcmbench.results import CONFIG, MANIFEST, PROVENANCE, SUMMARY, Index, RunDirectory
+from vcmbench.results import CONFIG, MANIFEST, PROVENANCE, SUMMARY, RunDirectory
+from vcmbench.run_index import Index
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # mlflow reads both while it is imported
 os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")

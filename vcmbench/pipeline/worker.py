@@ -31,7 +31,8 @@ from vcmbench.pipeline.rows import (
 )
 from vcmbench.pipeline.stream import POSITION, ManifestRow
 from vcmbench.pipeline.worker_job import WorkerJob
-from vcmbench.results import MANIFEST, Cells, Index, RunDirectory, row_schema, table_of
+from vcmbench.results import MANIFEST, RunDirectory, row_schema, table_of
+from vcmbench.run_index import Cells, Index
 
 Places: TypeAlias = dict[str, set[str]]
 """Setting key → names of images."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from vcmbench.datasets.prepare import Preparation
 from vcmbench.interfaces import Codec, Dataset, ParameterValue, Setup
-from vcmbench.results import Index
+from vcmbench.run_index import Index
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,8 @@ from vcmbench.interfaces import UsageError
 from vcmbench.reports.grid import Grid, Matrix, open_grid
 from vcmbench.reports.statistics import Resampling, statistics
 from vcmbench.reports.summary import numeric_columns
-from vcmbench.results import ColumnRecord, Index, RunDirectory
+from vcmbench.results import RunDirectory
+from vcmbench.run_index import ColumnRecord, Index
 
 Places = npt.NDArray[np.int64]
 

@@ -14,7 +14,7 @@ from vcmbench.reports.matched_rate import MatchedValue, TaskRate
 from vcmbench.reports.summary import Summary
 from vcmbench.reports.tables import column_title, column_titles
 from vcmbench.reports.task_thresholds import Threshold
-from vcmbench.results import Index
+from vcmbench.run_index import Index
 
 _RATE_DIGITS = 3
 _NOTHING = "–"

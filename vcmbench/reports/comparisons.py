@@ -11,7 +11,7 @@ from vcmbench.reports.curves import Better, Curve, measured_curve
 from vcmbench.reports.matched_rate import MatchedValue, TaskRate, at_points_of, rate_for
 from vcmbench.reports.summary import Summary, reported_columns
 from vcmbench.reports.task_thresholds import Threshold, thresholds_of
-from vcmbench.results import Index
+from vcmbench.run_index import Index
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from typing import Any
 from vcmbench.feature_tables import ORIGINAL
 from vcmbench.reports.image_rows import LANDMARKS, Points, StoredImages
 from vcmbench.reports.pictures import Picture, Showing, decoded, original, told
-from vcmbench.results import Index, SettingRecord
+from vcmbench.run_index import Index, SettingRecord
 
 GENDER, AGREES = "gender", "gender_agrees"
 """The columns that a gender metric gives."""

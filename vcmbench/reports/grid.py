@@ -25,7 +25,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from vcmbench.interfaces import UsageError
-from vcmbench.results import MANIFEST, Index, RunDirectory, complete_shards
+from vcmbench.results import MANIFEST, RunDirectory
+from vcmbench.run_index import Index, complete_shards
 
 Matrix: TypeAlias = npt.NDArray[np.float64]
 """S×I: settings down, images across; NaN where there is no value."""

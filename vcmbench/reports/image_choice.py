@@ -16,7 +16,7 @@ import numpy.typing as npt
 from vcmbench.interfaces import UsageError
 from vcmbench.reports.summary import Summary
 from vcmbench.reports.tables import by_curve
-from vcmbench.results import Index, SettingRecord
+from vcmbench.run_index import Index, SettingRecord
 
 IMAGES, SETTINGS = 6, 10
 """How many a figure shows."""

@@ -13,7 +13,7 @@ from vcmbench.feature_tables import ORIGINAL
 from vcmbench.interfaces import Image
 from vcmbench.reports.image_rows import StoredImages
 from vcmbench.reports.pictures import Picture, Showing, decoded, original
-from vcmbench.results import SettingRecord
+from vcmbench.run_index import SettingRecord
 
 LARGEST_PAGE = 14_000_000
 """Bytes of all pictures together, as they stand in the page."""

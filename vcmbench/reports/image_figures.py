@@ -13,7 +13,8 @@ from vcmbench.reports.grid import Grid
 from vcmbench.reports.image_choice import ShownSettings, choose_images
 from vcmbench.reports.image_rows import stored_images
 from vcmbench.reports.pictures import Showing
-from vcmbench.results import Index, RunDirectory
+from vcmbench.results import RunDirectory
+from vcmbench.run_index import Index
 
 HUMAN, MACHINE = "report/figures/contact_sheet", "report/figures/contact_sheet_machine"
 """Names of the figures, without their suffix."""

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from vcmbench.reports.grid import Matrix
 from vcmbench.reports.statistics import Floats
-from vcmbench.results import ColumnRecord, Index
+from vcmbench.run_index import ColumnRecord, Index
 
 CURVES = 12
 """So many curves are ranked against the anchor."""

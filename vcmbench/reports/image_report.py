@@ -19,7 +19,8 @@ from vcmbench.reports.image_ranking import CURVES, LISTED, Meeting, Ranked, Rank
 from vcmbench.reports.image_rows import stored_images
 from vcmbench.reports.pictures import Showing, told
 from vcmbench.reports.readings import Readings
-from vcmbench.results import Index, RunDirectory
+from vcmbench.results import RunDirectory
+from vcmbench.run_index import Index
 
 FAR_APART = 1.1
 """Mean rates that differ by more than this factor are told."""

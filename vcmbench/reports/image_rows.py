@@ -14,7 +14,8 @@ import pyarrow.parquet as pq
 
 from vcmbench.interfaces import StorageError
 from vcmbench.reports.kept_bitstreams import KeptBitstreams
-from vcmbench.results import Index, RunDirectory, complete_shards
+from vcmbench.results import RunDirectory
+from vcmbench.run_index import Index, complete_shards
 
 Points: TypeAlias = npt.NDArray[np.float32]
 """68×2: x and y in pixels of the prepared image."""

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from vcmbench.interfaces import content_hash
-from vcmbench.results import Index, RunDirectory
+from vcmbench.results import RunDirectory
+from vcmbench.run_index import Index
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ import numpy as np
 from vcmbench.reports.intervals import percentile_interval
 from vcmbench.reports.summary import Summary, reported_columns
 from vcmbench.reports.tables import by_curve
-from vcmbench.results import ColumnRecord, Index
+from vcmbench.run_index import ColumnRecord, Index
 
 EXTRA_RATE = 0.01
 """Bits per pixel that a gain is of."""

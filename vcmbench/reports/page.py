@@ -21,7 +21,8 @@ from vcmbench.reports.slices import Slices, slices_csv
 from vcmbench.reports.summary import Summary, numeric_columns, reported_columns, store
 from vcmbench.reports.table_files import as_csv, as_latex, as_markdown
 from vcmbench.reports.tables import by_curve, column_titles, rate_performance, spell
-from vcmbench.results import ColumnRecord, Index, MetricRecord, RunDirectory
+from vcmbench.results import RunDirectory
+from vcmbench.run_index import ColumnRecord, Index, MetricRecord
 
 _KINDS = {"human": "Human vision", "machine": "Machine vision"}
 

@@ -9,7 +9,7 @@ from typing import Any
 from vcmbench.reports.slices import Slice, Slices
 from vcmbench.reports.summary import Summary, reported_columns
 from vcmbench.reports.tables import Table, by_curve, column_titles
-from vcmbench.results import Index
+from vcmbench.run_index import Index
 
 
 def page_data(index: Index, summary: Summary, table: Table, slices: Slices) -> dict[str, object]:

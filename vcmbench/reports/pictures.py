@@ -20,7 +20,7 @@ from vcmbench.datasets.prepare import Preparation, prepare
 from vcmbench.interfaces import Codec, Dataset, Image, content_hash
 from vcmbench.reports.image_rows import StoredImages
 from vcmbench.reports.kept_bitstreams import Lost
-from vcmbench.results import SettingRecord
+from vcmbench.run_index import SettingRecord
 
 NO_ORIGINAL = "there is no original to code"
 TOLD = 12

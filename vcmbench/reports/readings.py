@@ -11,7 +11,8 @@ from vcmbench.reports.image_ranking import CURVES, Meeting, Ranking, meetings, r
 from vcmbench.reports.slices import SliceMeans, Slices, slice_means, slices_of
 from vcmbench.reports.statistics import Resampling, Statistics, statistics
 from vcmbench.reports.summary import CODING, Summary, numeric_columns, summary_of
-from vcmbench.results import Index, RunDirectory, complete_shards
+from vcmbench.results import RunDirectory
+from vcmbench.run_index import Index, complete_shards
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from vcmbench.reports.grid import Matrix
 from vcmbench.reports.image_labels import Label
 from vcmbench.reports.intervals import FEWEST_IDENTITIES, LEVEL
 from vcmbench.reports.statistics import Floats, Resampling, Statistics
-from vcmbench.results import Index
+from vcmbench.run_index import Index
 
 Flags: TypeAlias = npt.NDArray[np.bool_]
 

@@ -15,7 +15,8 @@ import numpy.typing as npt
 from vcmbench import registry
 from vcmbench.feature_tables import ORIGINAL, feature_matrix
 from vcmbench.interfaces import SetValue, UsageError
-from vcmbench.results import Index, MetricRecord, RunDirectory
+from vcmbench.results import RunDirectory
+from vcmbench.run_index import Index, MetricRecord
 
 Matrix: TypeAlias = npt.NDArray[np.float32]
 

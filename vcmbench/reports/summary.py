@@ -18,7 +18,8 @@ from vcmbench.interfaces import SetValue
 from vcmbench.reports.grid import Grid, open_grid
 from vcmbench.reports.statistics import Floats, Resampling, Statistics, statistics
 from vcmbench.reports.stored_features import SetValues, set_values
-from vcmbench.results import SUMMARY, ColumnRecord, Index, RunDirectory, SettingRecord, complete_shards
+from vcmbench.results import SUMMARY, RunDirectory
+from vcmbench.run_index import ColumnRecord, Index, SettingRecord, complete_shards
 
 CODING = ("bpp", "bytes", "encode_ms", "decode_ms")
 _FAILURES_SHOWN = 20

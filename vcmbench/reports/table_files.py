@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from vcmbench.reports.summary import Summary
 from vcmbench.reports.tables import Table, TableRow, printable, rate_performance
-from vcmbench.results import Index
+from vcmbench.run_index import Index
 
 # ------------------------------------------------------------------------------------------------------- Markdown
 

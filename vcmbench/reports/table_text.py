@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from vcmbench.reports.summary import Summary
 from vcmbench.reports.tables import Table, printable, rate_performance, spell
-from vcmbench.results import Index
+from vcmbench.run_index import Index
 
 _TEXT_NAME, _TEXT_TITLE = 40, 10
 """The width in characters at which a setting's name, and a column's title, goes on in the next line of plain text."""

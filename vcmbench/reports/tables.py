@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow.compute as pc
 
 from vcmbench.reports.summary import Summary, numeric_columns, reported_columns
-from vcmbench.results import ColumnRecord, Index
+from vcmbench.run_index import ColumnRecord, Index
 
 _LEAST_LEAD = 2.5
 """The percentile of the best setting's lead over another that must be above 0."""
