@@ -25,7 +25,7 @@ from portraits import load_portraits
 
 from vcmbench.codecs.edge import estimate, priors
 from vcmbench.codecs.edge.geometry import Stroke
-from vcmbench.codecs.edge.range_coder import PRECISION
+from vcmbench.codecs.edge.range_coder import PRECISION, Coder
 from vcmbench.codecs.edge.stroke_coding import GROUPS, ZONES, code_strokes, write_strokes
 from vcmbench.codecs.edge.tracing import DEFAULT_BUDGET, strokes_of
 from vcmbench.interfaces import Image
@@ -41,7 +41,7 @@ DENSITY_BLUR = 1.0
 """Zones; standard deviation."""
 
 
-class Tally:
+class Tally(Coder):
     """Counts what would be coded, in the manner of a coder."""
 
     def __init__(self, groups: Groups) -> None:
@@ -53,21 +53,6 @@ class Tally:
         """Count one bit."""
         self._counts[context, int(value)] += 1
         return value
-
-    def tree(self, value: int, bits: int, base: int) -> int:
-        """Count the bits of a number, as `Encoder.tree` codes them."""
-        node = 1
-        for shift in range(bits - 1, -1, -1):
-            node = 2 * node + self.bit(value >> shift & 1, base + node)
-        return value
-
-    def run(self, zeros: int, contexts: Sequence[int]) -> int:
-        """Count the bits up to the first 1."""
-        for context in contexts[:zeros]:
-            self.bit(0, context)
-        if zeros < len(contexts):
-            self.bit(1, contexts[zeros])
-        return zeros
 
     def uniform(self, value: int, _: int) -> int:
         """Count nothing, as there is nothing to learn."""

@@ -5,8 +5,8 @@ After Martin (1979) and the coder of LZMA; a probability is the mean of a fast a
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Protocol
 
 from vcmbench.interfaces import BitstreamError
 
@@ -22,29 +22,39 @@ _BOTTOM = 1 << 8 * (STATE_BYTES - 1)
 _SHIFT = PRECISION + 1
 
 
-class Coder(Protocol):
+class Coder(ABC):
     """Codes one layer in numbered contexts: each method returns the given value when encoding, the coded one when decoding.
 
     A context's probability that a bit is 0 adapts from its prior to what is coded in it.
     """
 
+    @abstractmethod
     def bit(self, value: int, context: int) -> int:
         """Code one bit."""
 
+    @abstractmethod
+    def uniform(self, value: int, count: int) -> int:
+        """Code a whole number below `count`, all being equally likely; `count` is at most 65,536."""
+
     def run(self, zeros: int, contexts: Sequence[int]) -> int:
         """Code how many bits 0 come before the first 1, each in one of the contexts; there may be no 1 in all of them."""
+        for place, context in enumerate(contexts):
+            if self.bit(place == zeros, context):
+                return place
+        return len(contexts)
 
     def tree(self, value: int, bits: int, base: int) -> int:
         """Code a number of so many bits, the highest first, each in a context of its own for each value of those above.
 
         The contexts are `base` + 1 to `base` + 2^bits − 1.
         """
+        node = 1
+        for shift in range(bits - 1, -1, -1):
+            node = 2 * node + self.bit(value >> shift & 1, base + node)
+        return node - (1 << bits)
 
-    def uniform(self, value: int, count: int) -> int:
-        """Code a whole number below `count`, all being equally likely; `count` is at most 65,536."""
 
-
-class Encoder:
+class Encoder(Coder):
     """Encodes one layer."""
 
     def __init__(self, prior: Sequence[int]) -> None:
@@ -72,16 +82,8 @@ class Encoder:
             self._shift()
         return value
 
-    def run(self, zeros: int, contexts: Sequence[int]) -> int:
-        """Encode so many bits 0, and a 1 where there are more contexts."""
-        for context in contexts[:zeros]:
-            self.bit(0, context)
-        if zeros < len(contexts):
-            self.bit(1, contexts[zeros])
-        return zeros
-
     def tree(self, value: int, bits: int, base: int) -> int:
-        """Encode a number of so many bits."""
+        """Encode a number, without a call for each bit."""
         fast, slow = self._fast, self._slow
         low, width = self._low, self._width
         node = 1
@@ -142,7 +144,7 @@ class Encoder:
         self._bytes[place] += 1
 
 
-class Decoder:
+class Decoder(Coder):
     """Decodes one layer, from a place in a stream; the values given to its methods do not matter."""
 
     def __init__(self, prior: Sequence[int], stream: bytes, start: int) -> None:
