@@ -9,8 +9,9 @@ BIN    := $(VENV)/bin
 demo: $(VENV)/.installed
 	@$(BIN)/vcmbench run examples/demo.yaml
 
+# Not a process for each core: each takes a gigabyte, and the Ray clusters that it starts take cores.
 test: $(VENV)/.installed
-	@$(BIN)/pytest
+	@$(BIN)/pytest -n 2 --dist loadfile
 
 install: $(VENV)/.installed
 
