@@ -8,9 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 from object_store import UnreliableWay, serve_objects, use_objects
+from program import call
 from report_browser import browser, visit
 
-__all__ = ["browser", "visit"]
+from vcmbench import storage
+
+__all__ = ["browser", "call", "visit"]
 
 torch.set_num_threads(1)  # as in a worker: torch's threads wait in busy loops, which a busy machine cannot afford
 
@@ -50,3 +53,10 @@ def way(opened_way: UnreliableWay) -> Iterator[UnreliableWay]:
 def bucket(way: UnreliableWay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """The URL of an empty bucket behind that way."""
     return use_objects(way.url, tmp_path.name, monkeypatch)
+
+
+@pytest.fixture
+def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Storage is tried three times without the real patience, and without any of botocore's own."""
+    monkeypatch.setattr(storage, "WAITS", (0.01, 0.01))
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
