@@ -18,6 +18,7 @@ from program import Call, Finished, one_line, vcmbench_in
 
 import vcmbench
 from vcmbench import cli
+from vcmbench.cli.files import LOSSLESS
 from vcmbench.codecs import create
 
 
@@ -43,7 +44,7 @@ def test_a_conversion_is_noted(tmp_path: Path, call: Call) -> None:
     assert encoded.err == "note: grey converted to RGB\n"
 
 
-@pytest.mark.parametrize("suffix", sorted(cli.LOSSLESS))
+@pytest.mark.parametrize("suffix", sorted(LOSSLESS))
 def test_every_decoded_pixel_is_kept(tmp_path: Path, call: Call, suffix: str) -> None:
     """Whatever lossless format the suffix names holds exactly what the codec decoded."""
     (tmp_path / "face.bin").write_bytes(create("png").encode(PORTRAIT))

@@ -6,10 +6,10 @@ import hashlib
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
+from program import Call, Finished, one_line
 from runs import bitstreams, bring_up_to_date, make_task, rows, write_images
 
-from vcmbench import cli, codecs
+from vcmbench import codecs
 from vcmbench.interfaces import StorageError, UsageError
 from vcmbench.pipeline.driver import Outcome
 from vcmbench.results import RunDirectory
@@ -43,17 +43,19 @@ def test_every_kept_bitstream_becomes_a_file(out: tuple[Outcome, Path], tmp_path
     assert (tmp_path / "jpeg quality=10" / "deep" / "a b%25c.png.bin").exists()
 
 
-def test_one_setting_alone_is_written(out: tuple[Outcome, Path], tmp_path: Path) -> None:
+def test_one_setting_alone_is_written(out: tuple[Outcome, Path], tmp_path: Path, call: Call) -> None:
     """Of the others there is no file; the command says how many it wrote, and `decode` reads them."""
-    program, files = CliRunner(), tmp_path / "files"
-    result = program.invoke(
-        cli.commands, ["unpack", str(out[1]), str(files), "--setting", VARIANTS[1]], catch_exceptions=False
-    )
-    assert result.output == f"5 bitstreams in {files}\n"
-    assert {path.name for path in files.iterdir()} == {VARIANTS[1]}
-    first = str(files / VARIANTS[1] / "000.png.bin")
-    decoding = ["decode", "--codec", VARIANTS[1], first, str(tmp_path / "decoded.png")]
-    assert program.invoke(cli.commands, decoding, catch_exceptions=False).exit_code == 0
+    ended = call("unpack", str(out[1]), "files", "--setting", VARIANTS[1])
+    assert ended == Finished(0, "5 bitstreams in files\n", "")
+    assert {path.name for path in (tmp_path / "files").iterdir()} == {VARIANTS[1]}
+    assert call("decode", "--codec", VARIANTS[1], f"files/{VARIANTS[1]}/000.png.bin", "decoded.png").code == 0
+
+
+def test_a_folder_that_cannot_be_written_is_named(out: tuple[Outcome, Path], tmp_path: Path, call: Call) -> None:
+    """A file in its place is one line with a remedy."""
+    (tmp_path / "taken").write_text("")
+    ended = call("unpack", str(out[1]), "taken")
+    assert (ended.code, one_line(ended)) == (2, "taken cannot be written: Not a directory; choose another folder")
 
 
 @pytest.mark.parametrize(
