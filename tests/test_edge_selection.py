@@ -58,7 +58,7 @@ def test_no_layer_does_harm(name: str) -> None:
     points = choose(image, raster, COUNTS[-1])
     quality = [psnr(image, raster, points.first(count)) for count in COUNTS]
     for before, after in pairwise(quality):
-        assert after > min(before - 0.03, 36)
+        assert after > min(before - 0.02, 36)
 
 
 def test_a_face_gains_with_each_layer() -> None:
@@ -66,7 +66,7 @@ def test_a_face_gains_with_each_layer() -> None:
     raster = drawn(FACE)
     points = choose(FACE, raster, COUNTS[-1])
     quality = [psnr(FACE, raster, points.first(count)) for count in COUNTS]
-    assert quality[0] > 16
+    assert quality[0] > 16.5
     assert quality[2] > 22.3
     assert (np.diff(quality) > [2, 2, 0.6, 0.4, 0.2]).all()
 
