@@ -143,13 +143,19 @@ def test_workers_are_for_ray(tmp_path: Path, call: Call) -> None:
     assert "leave one of them out" in one_line(refused)
 
 
-def test_a_damaged_image_costs_its_own_rows(tmp_path: Path, call: Call) -> None:
-    """Exit code 3, a reason in each of its rows, and its neighbour's rows as without it."""
-    faces = tmp_path / "faces"
+def write_faces(folder: Path) -> Path:
+    """Write a job over a folder of a good image and a damaged one, and return that folder."""
+    faces = folder / "faces"
     faces.mkdir()
     PIL.Image.fromarray(PORTRAIT).save(faces / "good.png")
     (faces / "damaged.png").write_bytes((faces / "good.png").read_bytes()[:5000])
-    write_job(tmp_path / "job.yaml", dataset="{kind: folder, root: faces, size: 64}")
+    write_job(folder / "job.yaml", dataset="{kind: folder, root: faces, size: 64}")
+    return faces
+
+
+def test_a_damaged_image_costs_its_own_rows(tmp_path: Path, call: Call) -> None:
+    """Exit code 3, a reason in each of its rows, and its neighbour's rows as without it."""
+    write_faces(tmp_path)
     ended = call("run", "job.yaml", "--address", "local")
     assert ended.code == 3
     assert "Error rows: 3 of 6." in ended.out
@@ -162,11 +168,7 @@ def test_a_damaged_image_costs_its_own_rows(tmp_path: Path, call: Call) -> None:
 
 def test_error_rows_are_tried_again_on_request(tmp_path: Path, call: Call) -> None:
     """A repaired file's rows stay errors until --retry-errors, which computes those alone and ends with code 0."""
-    faces = tmp_path / "faces"
-    faces.mkdir()
-    PIL.Image.fromarray(PORTRAIT).save(faces / "good.png")
-    (faces / "damaged.png").write_bytes((faces / "good.png").read_bytes()[:5000])
-    write_job(tmp_path / "job.yaml", dataset="{kind: folder, root: faces, size: 64}")
+    faces = write_faces(tmp_path)
     ended = call("run", "job.yaml", "--address", "local")
     assert (ended.code, "3 rows failed, 0 of them for a reason that may pass" in ended.out) == (3, True)
     PIL.Image.fromarray(PORTRAIT).save(faces / "damaged.png")

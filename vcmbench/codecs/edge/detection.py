@@ -84,6 +84,7 @@ def _gradient(image: Image, where: Salience, scale: float) -> _Gradient:
     coarse, fine = _tensor(lab, _BLUR * scale), _tensor(lab, _FINE_BLUR * scale)
     xx, yy, xy = (low + (_FINE_GAIN**2 * high - low) * share for low, high in zip(coarse, fine, strict=True))
     difference = xx - yy
+    # not OpenCV's magnitude, whose last bit depends on where its arrays begin
     span = np.sqrt(difference * difference + 4 * xy * xy)
     strength = np.sqrt((xx + yy + span) / 2)
     cosine = np.clip(np.divide(difference, span, out=np.ones_like(span), where=span > 0), -1, 1)

@@ -119,6 +119,7 @@ def features(grey: npt.NDArray[np.uint8], to_frame: npt.NDArray[np.float64]) -> 
     """Return histograms of the orientation of gradients, weighted by the root of their length, in cells of the frame."""
     seen = cv2.warpAffine(grey, to_frame, (FRAME, FRAME), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     across, down = (cv2.Sobel(seen, cv2.CV_32F, dx, dy) for dx, dy in ((1, 0), (0, 1)))
+    # not OpenCV's magnitude, whose last bit depends on where its arrays begin
     weight = np.sqrt(np.sqrt(across * across + down * down))
     orientation = cv2.phase(across, down) * np.float32(_ORIENTATIONS / np.pi)
     below = np.floor(orientation)

@@ -39,6 +39,7 @@ _SAMPLES = 8
 _UNIT = _FARTHEST = 1 << 16
 _MOST = 1 << (COUNTS[-1] - 1).bit_length()
 _NEVER = np.int32(np.iinfo(np.int32).max // 2)
+"""The key of a point that is not known yet: above all others, and still so when a cell's own part is added."""
 _BLOCK = 96
 """Cells for which the nearest points are looked for at a time, so that the distances stay in the processor's cache."""
 _FAR = (6, 2, 2)
